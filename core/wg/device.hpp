@@ -1,0 +1,115 @@
+// Device: one WireGuard interface as a sans-I/O state machine (WG 2..6; reference: formats.md 6). It owns
+// peers, the AllowedIPs trie, the index table, cookies and timers. One owner thread; not thread-safe; the
+// static work functions alone may run elsewhere.
+//
+// Contract of use: after every input (commit_*, process_handshakes, handle_timeout, apply, set_up), drain the
+// outputs: poll_datagram until empty, plan_pending until it plans nothing, poll_icmp until empty.
+// next_deadline() is exact after that. Early, late and repeated handle_timeout calls are safe.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "core/base/time.hpp"
+#include "core/packet/piece.hpp"
+#include "core/wg/batch.hpp"
+#include "core/wg/drop_reason.hpp"
+#include "core/wg/update.hpp"
+#include "crypto/aead.hpp"
+#include "crypto/rng.hpp"
+
+namespace hats::wg {
+
+/// A handshake message or cookie reply to send; at most 148 bytes.
+struct ControlDatagram {
+  std::array<uint8_t, 148> bytes;
+  uint8_t size = 0;
+  uint8_t ds = 0;         // 0x88 (AF41) for initiation and response, 0 for a cookie reply (formats.md 6.6)
+  PeerId peer = kNoPeer;  // kNoPeer for cookie replies
+  Endpoint to;
+  LocalSource from;
+};
+
+/// An ICMP error owed to the sender of an inner packet that had no way out (no peer, no endpoint).
+struct IcmpError {
+  std::vector<uint8_t> packet;  // the complete IP packet of the offender, cut to what the error may quote
+  uint8_t type = 0, code = 0;   // ICMPv4 3/1 or ICMPv6 1/3
+};
+
+/// Where a peer stands, for `show` and for the resolver (which looks a name up again when handshakes fail).
+struct PeerStatus {
+  crypto::PublicKey public_key;
+  Endpoint endpoint;
+  LocalSource source;
+  bool handshake_failing = false;  // at least kAttemptsBeforeResolve initiations in a row unanswered
+  uint32_t attempts = 0;           // unanswered initiations in a row
+};
+
+class Device {
+ public:
+  /// `rng` must outlive the device. mtu: of the interface, for the padding clamp.
+  Device(crypto::Rng& rng, uint32_t mtu);
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  // ---- Configuration (control plane, between batches) ----
+  /// Applies keys and peers; listen_port and fwmark are only remembered for snapshot().
+  void apply(Now now, const DeviceUpdate& update);
+  [[nodiscard]] DeviceSnapshot snapshot() const;
+  [[nodiscard]] std::vector<PeerStatus> peer_status() const;
+  void set_mtu(uint32_t mtu) noexcept;
+  /// Interface up or down. Down erases all keys and staged packets and stops timers; up sends persistent
+  /// keepalives.
+  void set_up(Now now, bool up);
+  void set_listen_port(uint16_t port) noexcept;  // the port really bound
+  void set_fwmark(uint32_t mark) noexcept;
+  /// Forgets the sticky source of a peer, because its address vanished or the route leaves another interface.
+  void forget_source(PeerId peer) noexcept;
+  void forget_source(const crypto::PublicKey& peer) noexcept;
+
+  // ---- Out: inner IP packets to datagrams ----
+  /// Looks up peers, numbers packets, lays out datagrams. Returns how many of `pieces` were taken (sent,
+  /// staged or dropped); fewer than all only if the lent slabs are full. Pieces of different peers may be
+  /// mixed.
+  size_t plan_outbound(Now now, std::span<const packet::Piece> pieces, OutboundBatch& batch);
+  /// Plans staged packets whose peer has a session now, and keepalives that are due. Returns true if there is
+  /// more to plan after this batch.
+  bool plan_pending(Now now, OutboundBatch& batch);
+  [[nodiscard]] bool has_pending() const noexcept;
+  /// Seals. Pure; any thread.
+  static void work(OutboundBatch& batch, crypto::Aead& aead) noexcept;
+  /// Counts and starts timers. After it, batch.runs may be sent, in order.
+  void commit_outbound(Now now, OutboundBatch& batch) noexcept;
+
+  // ---- In: datagrams to inner IP packets ----
+  /// Cuts receives into datagrams. Handshake messages are queued, bounded (process_handshakes); data becomes
+  /// jobs.
+  void plan_inbound(Now now, std::span<const Received> received, InboundBatch& batch) noexcept;
+  static void work(InboundBatch& batch, crypto::Aead& aead) noexcept;
+  /// In order: replay check, keypair promotion, endpoint, timers, ECN, AllowedIPs. Appends deliverable
+  /// packets to `out`.
+  void commit_inbound(Now now, InboundBatch& batch, std::vector<InnerPacket>& out) noexcept;
+
+  // ---- Handshakes, outputs, time ----
+  [[nodiscard]] bool has_handshakes() const noexcept;
+  /// Consumes at most `max` queued handshake messages. The caller bounds the time it gives to them.
+  void process_handshakes(Now now, size_t max);
+  [[nodiscard]] bool poll_datagram(ControlDatagram& out) noexcept;
+  [[nodiscard]] bool poll_icmp(IcmpError& out);
+  void handle_timeout(Now now);
+  [[nodiscard]] std::optional<BootTime> next_deadline() const noexcept;
+
+  // ---- Counters ----
+  [[nodiscard]] const DropCounters& drops() const noexcept;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace hats::wg

@@ -1,0 +1,113 @@
+// Link settings over rtnetlink, in the network namespace of the calling thread (or of the Netlink object's
+// creation): links, addresses, routes, rules, and their events. Errors are errno values.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/base/address.hpp"
+
+namespace hats::tun {
+
+struct LinkState {
+  uint32_t index = 0;
+  std::string name;
+  uint32_t mtu = 0;
+  uint32_t flags = 0;  // IFF_*
+  std::string kind;    // "tun", "wireguard", ...; empty if none
+};
+
+struct Route {
+  Prefix destination;  // length 0 and family set: default
+  std::optional<IpAddress> gateway;
+  uint32_t interface_index = 0;
+  uint32_t table = 254;  // RT_TABLE_MAIN
+  std::optional<uint32_t> metric;
+  std::optional<uint32_t> mtu;      // filled by look-ups
+  std::optional<IpAddress> source;  // preferred source
+};
+
+/// A policy rule, as wg-quick makes them (formats.md 1.6).
+struct Rule {
+  Family family = Family::v4;
+  bool invert = false;  // "not"
+  std::optional<uint32_t> fwmark;
+  uint32_t table = 254;
+  std::optional<uint32_t> suppress_prefix_length;
+  std::optional<uint32_t> priority;  // kernel chooses if unset
+};
+
+/// A request socket. Not thread-safe.
+class Netlink {
+ public:
+  static std::expected<Netlink, int> open();
+  Netlink(Netlink&&) noexcept;
+  Netlink& operator=(Netlink&&) noexcept;
+  ~Netlink();
+
+  std::expected<LinkState, int> link(const std::string& name);
+  std::expected<LinkState, int> link(uint32_t index);
+  [[nodiscard]] int set_mtu(uint32_t index, uint32_t mtu);
+  [[nodiscard]] int set_up(uint32_t index, bool up);
+  [[nodiscard]] int set_multicast(uint32_t index, bool on);
+  [[nodiscard]] int set_addrgenmode_none(uint32_t index);
+  [[nodiscard]] int remove_link(uint32_t index);
+  [[nodiscard]] int add_address(uint32_t index, const Prefix& address, std::optional<IpAddress> peer = {});
+  [[nodiscard]] int remove_address(uint32_t index, const Prefix& address);
+  std::expected<std::vector<Prefix>, int> addresses(uint32_t index);
+  [[nodiscard]] int add_route(const Route& route);  // EEXIST if there
+  [[nodiscard]] int remove_route(const Route& route);
+  /// Routes of a device in a table (0: all tables) and family.
+  std::expected<std::vector<Route>, int> routes(Family family, uint32_t interface_index, uint32_t table);
+  /// What the kernel would do with a packet to `to` (RTM_GETROUTE): interface, preferred source, route MTU.
+  std::expected<Route, int> route_to(const IpAddress& to, uint32_t fwmark,
+                                     std::optional<IpAddress> from = {});
+  [[nodiscard]] int add_rule(const Rule& rule);
+  [[nodiscard]] int remove_rule(const Rule& rule);
+  std::expected<std::vector<Rule>, int> rules(Family family);
+
+ private:
+  Netlink() = default;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+struct LinkEvent {
+  enum class Kind : uint8_t {
+    link_new,
+    link_deleted,
+    link_moved,
+    address_changed,
+    route_changed,
+    overrun
+  } kind;
+  uint32_t index = 0;
+  LinkState link;  // for link_new
+  bool from_other_namespace = false;
+  std::optional<int> nsid;  // NETNSA id of the namespace the event came from, if not the socket's
+};
+
+/// An event socket: links, addresses and routes; with NETLINK_LISTEN_ALL_NSID where the caller may (DESIGN.md
+/// 5).
+class LinkEvents {
+ public:
+  static std::expected<LinkEvents, int> open();
+  LinkEvents(LinkEvents&&) noexcept;
+  LinkEvents& operator=(LinkEvents&&) noexcept;
+  ~LinkEvents();
+  [[nodiscard]] int fd() const;
+  /// Reads what is there, without waiting.
+  std::vector<LinkEvent> read();
+
+ private:
+  LinkEvents() = default;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace hats::tun

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""The guide's file, brought up on two hosts: traffic of both families inside and outside, sizes, counters."""
+import re
+import time
+
+import harness
+from harness import Pair, World, command, iperf, need, until
+
+
+def test_the_guides_file_carries_ping_both_ways_over_ipv4():
+    with World() as world:
+        Pair(world).check_both_ways()
+
+
+def test_the_guides_file_carries_ping_both_ways_over_ipv6():
+    with World() as world:
+        Pair(world, outer=6).check_both_ways()
+
+
+def test_every_packet_size_up_to_the_mtu_passes_and_flood_pings_are_not_lost():
+    with World() as world:
+        pair = Pair(world)
+        mtu = int(pair.left.out("cat /sys/class/net/wgl/mtu"))
+        assert mtu == 1420, mtu
+        for size in (0, 1, 15, 16, 17, 500, 1391, 1392):
+            pair.left.ping("10.9.0.2", 1, size, options=("-M", "do"))
+        done = pair.left.ping("10.9.0.2", 1, 1393, check=False, options=("-M", "do"))
+        assert done.returncode != 0, "a packet over the MTU with DF must not pass"
+        pair.left.run("ping -q -f -c 2000 10.9.0.2")
+        pair.left.run("ping -q -f -c 2000 -s 1372 fd09::2")
+
+
+def test_tcp_and_udp_pass_at_mtus_from_1280_to_34000():
+    need("iperf3")
+    for mtu in (1280, 1420, 9000, 34000):
+        with World() as world:
+            pair = Pair(world, mtu=max(1500, min(mtu + 80, 65535)), interface_lines=f"Table = off\nMTU = {mtu}\n")
+            assert pair.left.out("cat /sys/class/net/wgl/mtu") == str(mtu)
+            for client, server, address in ((pair.left, pair.right, "10.9.0.2"), (pair.right, pair.left, "fd09::1")):
+                rate, _ = iperf(client, server, address, 1)
+                assert rate > 50e6, (mtu, rate)
+                _, report = iperf(client, server, address, 1, ["-u", "-b", "20M", "-l", str(min(mtu - 60, 8000))])
+                assert report["end"]["sum"]["lost_percent"] < 5, report["end"]["sum"]
+
+
+def test_many_streams_in_both_directions_at_once_all_progress():
+    need("iperf3")
+    with World() as world:
+        pair = Pair(world)
+        _, report = iperf(pair.left, pair.right, "10.9.0.2", 3, ["-P", "8", "--bidir"])
+        for stream in report["end"]["streams"]:
+            assert stream["receiver"]["bytes"] > 100_000, stream["receiver"]
+
+
+def counters(host, name):
+    line = host.out(["wg", "show", name, "transfer"])
+    return tuple(int(word) for word in line.split()[1:])
+
+
+def test_byte_counters_are_the_kernels():
+    # The kernel's own test asserts these numbers: ten pings and a handshake, one end has the keepalive of the initiator.
+    with World() as world:
+        pair = Pair(world)
+        pair.left.run("ping -c 10 -f -W 1 10.9.0.2")
+        received, sent = counters(pair.left, "wgl")
+        assert (received, sent) in ((1372, 1428), (1428, 1372), (1372, 1460), (1460, 1372)), (received, sent)
+        assert counters(pair.right, "wgr") == (sent, received)
+        text = pair.left.out("wg show wgl latest-handshakes")
+        assert abs(time.time() - int(text.split()[1])) < 30, text
+
+
+def test_a_1280_byte_path_does_not_black_hole_a_1420_byte_tunnel():
+    need("iperf3")
+    with World() as world:
+        pair = Pair(world)
+        for host in (pair.left, pair.right):
+            host.run("ip link set eth0 mtu 1280")
+        rate, _ = iperf(pair.left, pair.right, "10.9.0.2", 2)
+        assert rate > 5e6, rate
+
+
+def test_nothing_is_left_after_down():
+    with World() as world:
+        pair = Pair(world)
+        pair.left.hatsd("down", "wgl")
+        assert "wgl" not in pair.left.out("ip link")
+        assert not re.search(r"wgl", command("ls /run/wireguard /run/hatsd-user", check=False).stdout)
+        until(lambda: ":51821" not in pair.left.out("ss -Hnul"), what="the port is free again")
+        pair.left.hatsd("up", pair.left_file)
+        pair.left.ping("10.9.0.2")
+
+
+harness.main(globals())

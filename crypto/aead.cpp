@@ -45,6 +45,12 @@ bool xaead_open(ByteSpan out, const SymmetricKey& key, std::span<const uint8_t, 
   return false;
 }
 
+void wipe_rejected(std::span<const OpenJob> jobs) noexcept {
+  for (const OpenJob& job : jobs) {
+    if (!job.ok) wipe({job.data, job.size});
+  }
+}
+
 std::optional<AeadChoice> aead_choice_from(std::string_view text) noexcept {
   if (text == "auto") return AeadChoice::automatic;
   if (text == "sodium") return AeadChoice::sodium;

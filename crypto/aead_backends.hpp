@@ -24,6 +24,10 @@ inline void write_head(const SealJob& job) noexcept {
   if (job.head_size != 0) std::memcpy(job.in, job.head, job.head_size);
 }
 
+/// Wipes the packets whose tag was wrong; called by every backend at the end of open(). The verdicts are
+/// public from here on, and this is the only place of ours that branches on them.
+void wipe_rejected(std::span<const OpenJob> jobs) noexcept;
+
 /// libsodium: works everywhere, and is the oracle for the others.
 [[nodiscard]] std::unique_ptr<Aead> make_sodium_aead();
 

@@ -52,8 +52,8 @@ class IpsecMbAead final : public Aead {
       const uint32_t size = job.size - static_cast<uint32_t>(kTagSize);
       run(IMB_DIR_DECRYPT, key, job.counter, job.data, job.data, size, tag.data());
       job.ok = equal_constant_time(tag, {job.data + size, kTagSize});
-      if (!job.ok) wipe({job.data, job.size});
     }
+    wipe_rejected(jobs);
     wipe(tag);  // the right tag of a packet that came with a wrong one would be a forgery
   }
 

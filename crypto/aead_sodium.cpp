@@ -23,8 +23,8 @@ class SodiumAead final : public Aead {
       const AeadNonce nonce = aead_nonce(job.counter);
       job.ok = crypto_aead_chacha20poly1305_ietf_decrypt(job.data, nullptr, nullptr, job.data, job.size,
                                                          nullptr, 0, nonce.data(), key.view().data()) == 0;
-      if (!job.ok) wipe({job.data, job.size});
     }
+    wipe_rejected(jobs);
   }
 
   [[nodiscard]] std::string_view name() const noexcept override { return "sodium"; }

@@ -3,7 +3,7 @@
 #include <sodium.h>
 
 // The decoders are ours, not libsodium's: a key's text has one fixed length, and they look at every character
-// without a branch or a table index on its value. Only the final verdict, valid or not, shows in the timing.
+// without a branch or a table index on its value.
 
 namespace hats::crypto {
 namespace {
@@ -42,9 +42,9 @@ constexpr unsigned hex_value(char character) noexcept {
 }
 
 /// Decodes 43 digits and checks the two unused bits; returns kInvalid or more if anything is wrong.
-unsigned decode_base64(const char* text, uint8_t* out) noexcept {
+unsigned decode_base64(std::string_view text, uint8_t* out) noexcept {
   unsigned faults = 0;
-  for (size_t group = 0; group < kKeySize / 3; ++group, text += 4, out += 3) {
+  for (size_t group = 0; group < kKeySize / 3; ++group, out += 3) {
     const unsigned a = base64_value(text[0]);
     const unsigned b = base64_value(text[1]);
     const unsigned c = base64_value(text[2]);
@@ -53,6 +53,7 @@ unsigned decode_base64(const char* text, uint8_t* out) noexcept {
     out[0] = static_cast<uint8_t>(a << 2 | b >> 4);
     out[1] = static_cast<uint8_t>(b << 4 | c >> 2);
     out[2] = static_cast<uint8_t>(c << 6 | d);
+    text.remove_prefix(4);
   }
   const unsigned a = base64_value(text[0]);
   const unsigned b = base64_value(text[1]);
@@ -63,18 +64,18 @@ unsigned decode_base64(const char* text, uint8_t* out) noexcept {
   return faults;
 }
 
-/// The verdict on a decoded key; wipes it if it is bad.
+/// The verdict on a decoded key, which is zeroed if it is bad.
 bool accept(unsigned faults, std::span<uint8_t, kKeySize> out) noexcept {
-  if (faults < kInvalid) return true;
-  wipe(out);
-  return false;
+  const bool good = faults < kInvalid;
+  keep_if(good, out);
+  return good;
 }
 
 }  // namespace
 
 bool key_from_base64(std::string_view text, std::span<uint8_t, kKeySize> out) noexcept {
   if (text.size() != kBase64Size || text.back() != '=') return accept(kInvalid, out);
-  return accept(decode_base64(text.data(), out.data()), out);
+  return accept(decode_base64(text, out.data()), out);
 }
 
 bool key_from_hex(std::string_view text, std::span<uint8_t, kKeySize> out) noexcept {

@@ -12,4 +12,9 @@ bool equal_constant_time(ByteView a, ByteView b) noexcept {
   return a.size() == b.size() && sodium_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
+void keep_if(bool keep, ByteSpan bytes) noexcept {
+  const auto mask = static_cast<uint8_t>(-static_cast<int>(keep));
+  for (uint8_t& byte : bytes) byte &= mask;
+}
+
 }  // namespace hats::crypto

@@ -18,6 +18,9 @@ void wipe(ByteSpan bytes) noexcept;
 /// false).
 [[nodiscard]] bool equal_constant_time(ByteView a, ByteView b) noexcept;
 
+/// Zeroes `bytes` unless `keep`. Constant time in both.
+void keep_if(bool keep, ByteSpan bytes) noexcept;
+
 template <size_t N>
 class Secret {
  public:

@@ -8,12 +8,11 @@ static_assert(crypto_scalarmult_curve25519_BYTES == kKeySize);
 static_assert(crypto_scalarmult_curve25519_SCALARBYTES == kKeySize);
 
 bool x25519(Secret<kKeySize>& out, const PrivateKey& scalar, const PublicKey& point) noexcept {
-  // libsodium clamps a copy of the scalar and refuses a result of zeros, in constant time.
-  if (crypto_scalarmult_curve25519(out.span().data(), scalar.view().data(), point.bytes.data()) != 0) {
-    out.clear();
-    return false;
-  }
-  return true;
+  // libsodium clamps a copy of the scalar and refuses low-order points and a result of zeros.
+  const bool ok =
+      crypto_scalarmult_curve25519(out.span().data(), scalar.view().data(), point.bytes.data()) == 0;
+  keep_if(ok, out.span());
+  return ok;
 }
 
 PublicKey public_key_of(const PrivateKey& key) noexcept {

@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""Bad files, bad hosts, bad packets: a clear message, the right exit status, nothing left behind, never a crash."""
+import os
+import random
+import socket
+import time
+
+import harness
+from harness import HATSD, Keys, Pair, World, command, need, until, wg_quick_file
+
+
+def refused(host, path, status, *words):
+    done = host.hatsd("up", path, check=False)
+    assert done.returncode == status, (done.returncode, done.stderr)
+    for word in words:
+        assert word.lower() in done.stderr.lower(), f"no '{word}' in: {done.stderr}"
+    assert "wgx" not in host.out("ip -br link"), "an interface was left behind"
+    assert not os.path.exists("/run/wireguard/wgx.sock"), "a socket was left behind"
+    return done.stderr
+
+
+def test_each_fault_of_a_file_has_its_own_message_with_its_line():
+    keys, peer = Keys(), Keys()
+    good = wg_quick_file(keys, "10.9.0.1/24", 51821, peer, "192.0.2.2:51822")
+    line = {text.split()[0]: number + 1 for number, text in enumerate(good.splitlines()) if text}
+    faults = [
+        (good.replace(keys.private, "{your private key}"), f"wgx.conf:{line['PrivateKey']}: PrivateKey:", "placeholder"),
+        (good.replace("10.9.0.1/24", "{your tunnel ip cidr}"), f"wgx.conf:{line['Address']}: Address:", "placeholder"),
+        (good.replace(keys.private, keys.private[:-1]), f"wgx.conf:{line['PrivateKey']}: PrivateKey:", "base64"),
+        (good.replace("AllowedIPs ", "AllowedIP "), f"wgx.conf:{line['AllowedIPs']}:", "AllowedIPs"),
+        (good.replace("0.0.0.0/0", "0.0.0.0/33"), f"wgx.conf:{line['AllowedIPs']}: AllowedIPs:", "33"),
+        (good.replace("51821", "65536"), f"wgx.conf:{line['ListenPort']}: ListenPort:", "65535"),
+        (good.replace("[Peer]", "[Peeer]"), f"wgx.conf:{line['[Peer]']}:", "[Peer]"),
+        (good.replace("192.0.2.2:51822", "192.0.2.2"), f"wgx.conf:{line['Endpoint']}: Endpoint:", "port"),
+    ]
+    with World() as world:
+        host = world.host("solo")
+        for text, *words in faults:
+            message = refused(host, world.file("wgx.conf", text), 2, *words)
+            assert keys.private not in message and keys.private[:-1] not in message, "a secret in a message"
+            check = host.hatsd("check", world.path("wgx.conf"), check=False)
+            assert check.returncode == 2 and words[0] in check.stderr + check.stdout, check
+
+
+def test_names_that_cannot_be_interfaces_are_refused():
+    with World() as world:
+        host = world.host("solo")
+        text = wg_quick_file(Keys(), "10.9.0.1/24", 51821, Keys())
+        done = host.hatsd("up", world.file("sixteen-letters1.conf", text), check=False)
+        assert done.returncode == 2 and "15" in done.stderr, done.stderr
+        done = host.hatsd("up", "/nowhere/wgx.conf", check=False)
+        assert done.returncode == 2 and "/nowhere/wgx.conf" in done.stderr, done.stderr
+        done = host.hatsd("up", "wgnotthere", check=False)
+        assert done.returncode == 2 and "wgnotthere" in done.stderr, done.stderr
+
+
+def test_a_busy_port_is_named():
+    with World() as world:
+        host = world.host("solo")
+        host.start("socat -u UDP4-LISTEN:51821 /dev/null")
+        until(lambda: ":51821" in host.out("ss -Hnul"), what="the port is taken")
+        refused(host, world.file("wgx.conf", wg_quick_file(Keys(), "10.9.0.1/24", 51821, Keys())), 1, "51821", "in use")
+
+
+def test_a_missing_tun_device_names_the_remedy():
+    with World() as world:
+        host = world.host("solo")
+        path = world.file("wgx.conf", wg_quick_file(Keys(), "10.9.0.1/24", 51821, Keys()))
+        done = host.run(["unshare", "--mount", "bash", "-c", f"mount -t tmpfs none /dev/net && {HATSD} up {path}"], check=False)
+        assert done.returncode == 1, done
+        for word in ("/dev/net/tun", "--device", "lxc", "vzctl"):
+            assert word in done.stderr.replace("LXC", "lxc"), done.stderr
+
+
+def test_a_missing_capability_names_the_remedy():
+    need("setpriv")
+    with World() as world:
+        host = world.host("solo")
+        path = world.file("wgx.conf", wg_quick_file(Keys(), "10.9.0.1/24", 51821, Keys()))
+        done = host.run(["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin", HATSD, "up", path], check=False)
+        assert done.returncode == 1 and "NET_ADMIN" in done.stderr, done
+        assert "--cap-add" in done.stderr, done.stderr
+
+
+def test_bad_options_and_environment_are_usage_errors():
+    with World() as world:
+        host = world.host("solo")
+        path = world.file("wgx.conf", wg_quick_file(Keys(), "10.9.0.1/24", 51821, Keys()))
+        for words in (["up", "--io=fast", path], ["up", "--tun-offload=maybe", path], ["up"], ["sideways"], ["down"],
+                      ["up", "--workers=0", path], ["up", "--workers=many", path]):
+            done = host.hatsd(*words, check=False)
+            assert done.returncode == 2 and done.stderr, (words, done)
+        for name in ("HATSD_IO", "HATSD_TUN_OFFLOAD", "HATSD_AEAD", "HATSD_WORKERS", "HATSD_LOG_LEVEL"):
+            done = host.hatsd("up", path, check=False, env={name: "nonsense"})
+            assert done.returncode == 2 and name in done.stderr, (name, done)
+        assert "wgx" not in host.out("ip -br link")
+
+
+def test_a_file_that_others_can_read_draws_a_warning():
+    with World() as world:
+        host = world.host("solo")
+        path = world.file("wgx.conf", wg_quick_file(Keys(), "10.9.0.1/24", 51821, Keys()), mode=0o644)
+        done = host.hatsd("up", path)
+        assert "wgx.conf" in done.stderr and "readable" in done.stderr, done.stderr
+
+
+def test_any_datagram_before_and_after_keys_is_silence():
+    with World() as world:
+        host = world.host("solo")
+        host.run([HATSD, "wgb"])
+        host.run("wg set wgb listen-port 5000")
+        host.run("ip link set wgb up")
+        shout = """
+import os, random, socket, sys
+random.seed(int(sys.argv[1]))
+line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+line.settimeout(0.5)
+sizes = [0, 1, 3, 4, 31, 32, 33, 63, 64, 65, 91, 92, 93, 147, 148, 149, 1500, 9000, 65000, 65507]
+for number in range(4000):
+    size = random.choice(sizes) if number % 2 else random.randrange(0, 300)
+    data = bytearray(os.urandom(size))
+    if size >= 4 and number % 4:
+        data[:4] = bytes([random.choice([1, 2, 3, 4]), 0, 0, 0])
+    line.sendto(data, ("127.0.0.1", 5000))
+try:
+    print("ANSWERED", line.recvfrom(65536))
+except (socket.timeout, ConnectionRefusedError) as end:
+    print("silence", type(end).__name__)
+"""
+        script = world.file("shout.py", shout)
+        for seed, before in (("1", None), ("2", "key")):
+            if before:
+                keys, peer = Keys(), Keys()
+                host.run(["wg", "set", "wgb", "private-key", world.file("k", keys.private), "peer", peer.public,
+                          "allowed-ips", "0.0.0.0/0"])
+            out = host.out(["python3", script, seed])
+            assert out == "silence timeout" or out == "silence TimeoutError", out
+            host.run("wg show wgb")
+
+
+harness.main(globals())

@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""Life and death of interfaces and processes (DESIGN.md 5 and 7)."""
+import json
+import os
+import re
+import signal
+import socket
+import time
+
+import harness
+from harness import HATSD, Keys, Pair, World, command, until, wg_quick_file
+
+
+def gone(host, name):
+    return name not in host.out("ip -br link") and not os.path.exists(f"/run/wireguard/{name}.sock")
+
+
+def processes():
+    return [pid for pid in os.listdir("/proc") if pid.isdigit() and
+            os.path.basename(os.readlink(f"/proc/{pid}/exe") if os.path.exists(f"/proc/{pid}/exe") else "") == "hatsd-user"]
+
+
+def foreground(world, pair):
+    return pair.left.start([HATSD, "up", "-f", pair.left_file], log=world.path("left.log"))
+
+
+def test_signals_end_it_cleanly():
+    with World() as world:
+        pair = Pair(world, start=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            process = foreground(world, pair)
+            until(lambda: os.path.exists("/run/wireguard/wgl.sock"), what="up")
+            until(lambda: "10.9.0.1" in pair.left.out("ip -br address"), what="addresses")
+            process.send_signal(number)
+            assert process.wait(10) == 0
+            assert gone(pair.left, "wgl")
+        assert processes() == []
+
+
+def test_deleting_the_link_ends_it():
+    with World() as world:
+        pair = Pair(world)
+        pair.left.run("ip link del wgl")
+        until(lambda: gone(pair.left, "wgl"), what="socket gone")
+        pair.right.ping("10.9.0.2", 1)
+        until(lambda: len(processes()) == 1, what="its process ended")
+
+
+def test_deleting_the_socket_ends_it():
+    with World() as world:
+        pair = Pair(world)
+        os.remove("/run/wireguard/wgl.sock")
+        until(lambda: gone(pair.left, "wgl"), what="interface gone")
+        until(lambda: len(processes()) == 1, what="its process ended")
+
+
+def test_a_second_up_is_refused_and_harms_nothing():
+    with World() as world:
+        pair = Pair(world)
+        done = pair.left.hatsd("up", pair.left_file, check=False)
+        assert done.returncode == 1 and "wgl" in done.stderr and "already" in done.stderr, done.stderr
+        pair.left.ping("10.9.0.2", 1)
+
+
+def test_the_same_name_in_another_namespace_is_refused_naming_the_process():
+    with World() as world:
+        pair = Pair(world)
+        done = pair.right.hatsd("up", pair.left_file, check=False)
+        assert done.returncode == 1 and re.search(r"pid \d+", done.stderr), done.stderr
+        pair.left.ping("10.9.0.2", 1)
+
+
+def test_a_stale_socket_is_replaced():
+    with World() as world:
+        pair = Pair(world, start=False)
+        os.makedirs("/run/wireguard", exist_ok=True)
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind("/run/wireguard/wgl.sock")
+        pair.left.hatsd("up", pair.left_file)
+        pair.left.out("wg show wgl")
+
+
+def test_after_a_crash_it_comes_up_again():
+    with World() as world:
+        pair = Pair(world, interface_lines="")
+        for pid in processes():
+            os.kill(int(pid), signal.SIGKILL)
+        until(lambda: processes() == [], what="all killed")
+        pair.left.hatsd("up", pair.left_file)
+        pair.right.hatsd("up", pair.right_file)
+        pair.check_both_ways(1)
+        rules = pair.left.out("ip rule").count("suppress_prefixlength")
+        assert rules == 1, f"{rules} rules after a crash and another up"
+
+
+def test_down_takes_names_and_all_and_refuses_strangers():
+    with World() as world:
+        pair = Pair(world)
+        assert pair.left.hatsd("down", "nothere", check=False).returncode == 1
+        pair.left.hatsd("down", "--all")
+        assert gone(pair.left, "wgl")
+        assert "wgr" in pair.right.out("ip -br link"), "down --all ended an interface of another namespace"
+
+
+def test_up_with_several_files_is_all_or_nothing():
+    with World() as world:
+        pair = Pair(world, start=False)
+        other = world.file("wgx.conf", wg_quick_file(Keys(), "10.8.0.1/24", 51821, Keys()))  # the same port
+        done = pair.left.hatsd("up", pair.left_file, other, check=False)
+        assert done.returncode == 1 and "51821" in done.stderr, done.stderr
+        assert gone(pair.left, "wgl") and gone(pair.left, "wgx") and processes() == []
+        other = world.file("wgx.conf", wg_quick_file(Keys(), "10.8.0.1/24", 51899, Keys()))
+        pair.left.hatsd("up", pair.left_file, other)
+        assert len(processes()) == 1, "one process per up"
+        pair.left.hatsd("down", "wgx")
+        assert gone(pair.left, "wgx") and not gone(pair.left, "wgl")
+
+
+def test_systemd_is_told_when_it_is_ready():
+    with World() as world:
+        pair = Pair(world, start=False)
+        path = world.path("notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.bind(path)
+            notify.settimeout(10)
+            process = pair.left.start([HATSD, "up", "-f", pair.left_file], env={"NOTIFY_SOCKET": path})
+            message = notify.recv(4096).decode()
+            assert "READY=1" in message, message
+            assert "10.9.0.1" in pair.left.out("ip -br address"), "ready before the addresses were there"
+            process.terminate()
+            assert process.wait(10) == 0
+            assert "STOPPING=1" in notify.recv(4096).decode()
+
+
+def test_an_interface_moved_to_another_namespace_keeps_its_sockets_where_they_were_born():
+    with World() as world:
+        pair = Pair(world)
+        pair.check_both_ways(1)
+        inner = world.host("inner")
+        pair.left.run("ip link set wgl netns inner")
+        inner.sh("ip address add 10.9.0.1/24 dev wgl; ip link set wgl up")
+        inner.ping("10.9.0.2", 3)
+        assert ":51821" in pair.left.out("ss -Hnul") and ":51821" not in inner.out("ss -Hnul")
+        inner.out("wg show wgl")
+        time.sleep(1)
+        inner.ping("10.9.0.2", 1)
+        inner.run("ip link del wgl")
+        until(lambda: not os.path.exists("/run/wireguard/wgl.sock"), what="it ends with its link")
+
+
+def test_link_down_forgets_keys_and_link_up_begins_again():
+    with World() as world:
+        pair = Pair(world)
+        pair.check_both_ways(1)
+        pair.left.run("ip link set wgl down")
+        time.sleep(0.3)
+        pair.left.run("ip link set wgl up")
+        pair.left.ping("10.9.0.2", 2, wait=6)
+
+
+def test_a_changed_mtu_is_followed():
+    with World() as world:
+        pair = Pair(world)
+        for host, name in ((pair.left, "wgl"), (pair.right, "wgr")):
+            host.run(f"ip link set {name} mtu 1299")
+        time.sleep(0.3)
+        pair.left.ping("10.9.0.2", 1, size=1299 - 28, options=("-M", "do"))
+        before = int(pair.right.out("wg show wgr transfer").split()[1])
+        pair.left.ping("10.9.0.2", 1, size=1299 - 28, options=("-M", "do"))
+        grown = int(pair.right.out("wg show wgr transfer").split()[1]) - before
+        assert grown == 1299 + 32, f"padding beyond the interface's MTU: {grown}"
+
+
+def test_show_tells_what_runs_and_json_is_json():
+    with World() as world:
+        pair = Pair(world)
+        pair.check_both_ways(1)
+        text = pair.left.out([HATSD, "show"])
+        assert "wgl" in text and pair.right_keys.public in text and "wgr" not in text, text
+        assert pair.left_keys.private not in text
+        report = json.loads(pair.left.out([HATSD, "show", "--json"]))
+        assert [entry["name"] for entry in report["interfaces"]] == ["wgl"], report
+        assert pair.left_keys.private not in json.dumps(report)
+        assert pair.left.hatsd("show", "nothere", check=False).returncode == 1
+
+
+def test_the_userspace_contract_of_wg_quick_is_kept():
+    with World() as world:
+        host = world.host("solo")
+        host.run([HATSD, "wgb"])
+        assert "wgb" in host.out("ip -br link") and "wgb" in host.out("wg show interfaces")
+        assert host.out("cat /sys/class/net/wgb/mtu") == "1420"
+        flags = host.out("ip link show wgb")
+        assert "POINTOPOINT" in flags and "NOARP" in flags and "MULTICAST" not in flags, flags
+        host.run("ip link set wgb up")
+        time.sleep(0.5)
+        assert "fe80" not in host.out("ip address show wgb"), "a WireGuard interface has no link-local address"
+        process = host.start([HATSD, "-f", "wgc"])
+        until(lambda: "wgc" in host.out("ip -br link"), what="in the foreground")
+        process.terminate()
+        assert process.wait(10) == 0
+        process = host.start([HATSD, "wgd"], env={"WG_PROCESS_FOREGROUND": "1"})
+        until(lambda: "wgd" in host.out("ip -br link"), what="in the foreground by environment")
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+def test_a_process_keeps_few_capabilities_and_cannot_be_dumped():
+    with World() as world:
+        Pair(world)
+        for pid in processes():
+            with open(f"/proc/{pid}/status") as status:
+                text = status.read()
+            effective = int(re.search(r"CapEff:\s*(\w+)", text).group(1), 16)
+            threads = int(re.search(r"Threads:\s*(\d+)", text).group(1))
+            if threads > 1:  # the data process; a keeper has one
+                allowed = (1 << 12) | (1 << 13) | (1 << 10)  # NET_ADMIN, NET_RAW, NET_BIND_SERVICE
+                assert effective & ~allowed == 0, f"{effective:x}"
+            limits = open(f"/proc/{pid}/limits").read()
+            assert re.search(r"Max core file size\s+0\s+0", limits), limits
+
+
+harness.main(globals())

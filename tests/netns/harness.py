@@ -68,6 +68,8 @@ class Host:
         self.daemons = []
         command(f"ip netns add {name}")
         self.run("ip link set lo up")
+        # removing an address must not take the others of its subnet along
+        self.run("sysctl -qw net.ipv4.conf.all.promote_secondaries=1 net.ipv4.conf.default.promote_secondaries=1")
 
     def words(self, words):
         if isinstance(words, str):
@@ -166,6 +168,8 @@ class World:
             for address in addresses:
                 host.run(["ip", "address", "add", address, "dev", name] + (["nodad"] if ":" in address else []))
             host.run(f"ip link set {name} up")
+        for address in right_addresses:  # neighbours are found: the first packet of a test is not lost to the link
+            left.run(["ping", "-q", "-c", "1", "-i", "0.1", "-w", "5", address.split("/")[0]])
 
 
 def live_interfaces(host):

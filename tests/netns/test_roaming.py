@@ -104,9 +104,9 @@ def test_a_nat_with_a_two_second_conntrack_timeout_is_held_open_by_keepalives():
             nft add rule ip nat post oifname outer masquerade
             sysctl -qw net.netfilter.nf_conntrack_udp_timeout=2 net.netfilter.nf_conntrack_udp_timeout_stream=2""")
         inside_keys, outside_keys = Keys(), Keys()
+        outside.hatsd("up", world.file("wgo.conf", wg_quick_file(outside_keys, "10.9.0.2/24", 2, inside_keys)))
         inside.hatsd("up", world.file("wgi.conf", wg_quick_file(
             inside_keys, "10.9.0.1/24", 1, outside_keys, "203.0.113.2:2", keepalive=1)))
-        outside.hatsd("up", world.file("wgo.conf", wg_quick_file(outside_keys, "10.9.0.2/24", 2, inside_keys)))
         inside.ping("10.9.0.2")
         time.sleep(5)
         outside.ping("10.9.0.1", 1)

@@ -1,0 +1,72 @@
+#include "tools/hatsd-user/quick/atomic_file.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+
+namespace hats::app {
+namespace {
+
+int write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t n = write(fd, text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return errno;
+    text.remove_prefix(static_cast<size_t>(n));
+  }
+  return 0;
+}
+
+int fill(int fd, std::string_view text, const std::optional<FileOwner>& owner) {
+  if (owner && fchown(fd, owner->user, owner->group) != 0) return errno;
+  if (const int error = write_all(fd, text); error != 0) return error;
+  return fsync(fd) == 0 ? 0 : errno;
+}
+
+}  // namespace
+
+std::expected<void, int> replace_file(const std::string& path, std::string_view text,
+                                      std::optional<FileOwner> owner) {
+  std::string temporary = path + ".XXXXXX";
+  const int fd = mkostemp(temporary.data(), O_CLOEXEC);  // mode 0600
+  if (fd < 0) return std::unexpected(errno);
+  int error = fill(fd, text, owner);
+  close(fd);
+  if (error == 0 && rename(temporary.c_str(), path.c_str()) != 0) error = errno;
+  if (error != 0) {
+    unlink(temporary.c_str());
+    return std::unexpected(error);
+  }
+  const size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  if (const int folder_fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); folder_fd >= 0) {
+    fsync(folder_fd);
+    close(folder_fd);
+  }
+  return {};
+}
+
+std::expected<std::string, int> read_whole_file(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return std::unexpected(errno);
+  std::string text;
+  std::array<char, 4096> buffer;
+  int error = 0;
+  while (true) {
+    const ssize_t n = read(fd, buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) error = errno;
+    if (n <= 0) break;
+    text.append(buffer.data(), static_cast<size_t>(n));
+  }
+  close(fd);
+  if (error != 0) return std::unexpected(error);
+  return text;
+}
+
+}  // namespace hats::app

@@ -1,0 +1,98 @@
+// HostSetup::reload: the difference between two files, applied to the host and the device.
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "tools/hatsd-user/quick/host_setup.hpp"
+
+namespace hats::app {
+namespace {
+
+using Kind = config::RouteTable::Kind;
+
+bool has_address(const config::WgQuickConfig& config, const Prefix& prefix) {
+  return std::any_of(config.addresses.begin(), config.addresses.end(),
+                     [&](const auto& address) { return address.prefix == prefix; });
+}
+
+/// A default route in a table of its own, with rules.
+bool by_policy(const tun::Route& route, const std::optional<uint32_t>& default_table) {
+  return route.destination.length == 0 && default_table && route.table == *default_table;
+}
+
+}  // namespace
+
+std::expected<void, SetupError> HostSetup::reload(config::WgQuickConfig next, DeviceControl& device) {
+  if (auto done = device.reconfigure(config_, next); !done) return done;
+  if (auto done = reload_addresses(next); !done) return done;
+  if (next.mtu != config_.mtu) {
+    if (auto done = set_mtu(device, next); !done) return done;
+  }
+  if (next.dns_servers != config_.dns_servers || next.dns_search != config_.dns_search) {
+    unset_dns();
+    if (auto done = set_dns(next); !done) return done;
+  }
+  const bool table_changed = next.table.kind != config_.table.kind || next.table.table != config_.table.table;
+  const bool mark_changed = next.fwmark != config_.fwmark;
+  config_ = std::move(next);
+  if (auto done = owe_post_down(); !done) return done;
+  if (table_changed || mark_changed) {
+    // Another table or mark: nothing of the old routing is of use.
+    remove_default_route(Family::v4);
+    remove_default_route(Family::v6);
+    for (const auto& route : routes_) (void)netlink_->remove_route(route);
+    routes_.clear();
+    default_table_.reset();
+    // A mark that we chose ourselves is not the operator's.
+    if (!config_.fwmark) {
+      if (auto done = device.set_fwmark(0); !done) return fail(1, "FwMark", done.error());
+    }
+  } else if (default_table_ && !config_.fwmark) {
+    if (auto done = device.set_fwmark(*default_table_); !done) return fail(1, "FwMark", done.error());
+  }
+  return reload_routes(device);
+}
+
+HostSetup::Done HostSetup::reload_addresses(const config::WgQuickConfig& next) {
+  // New ones first: an interface that is never without an address keeps the routes that depend on one.
+  for (const auto& address : next.addresses) {
+    if (has_address(config_, address.prefix)) continue;
+    if (auto done = add_address(address); !done) return done;
+  }
+  for (const auto& address : config_.addresses) {
+    if (has_address(next, address.prefix)) continue;
+    const int error = netlink_->remove_address(index_, address.prefix);
+    if (error != 0 && error != EADDRNOTAVAIL) {
+      return fail(address.line, "Address",
+                  address.prefix.text() + " cannot be removed: " + std::strerror(error));
+    }
+  }
+  return {};
+}
+
+HostSetup::Done HostSetup::reload_routes(DeviceControl& device) {
+  const auto snapshot = device.snapshot();
+  if (!snapshot) return fail(1, "", snapshot.error());
+  const auto wanted = wanted_routes(*snapshot);
+  const auto is_wanted = [&](const tun::Route& route) {
+    return std::any_of(wanted.begin(), wanted.end(),
+                       [&](const WantedRoute& other) { return other.destination == route.destination; });
+  };
+  std::erase_if(routes_, [&](const tun::Route& route) {
+    if (is_wanted(route)) return false;
+    if (by_policy(route, default_table_)) remove_default_route(route.destination.address.family);
+    (void)netlink_->remove_route(route);
+    return true;
+  });
+  for (const auto& route : wanted) {
+    const bool present = std::any_of(routes_.begin(), routes_.end(), [&](const tun::Route& other) {
+      return other.destination == route.destination;
+    });
+    if (present) continue;
+    if (auto done = add_route(device, route); !done) return done;
+  }
+  return {};
+}
+
+}  // namespace hats::app

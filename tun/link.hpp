@@ -62,11 +62,13 @@ class Netlink {
   std::expected<std::vector<Prefix>, int> addresses(uint32_t index);
   [[nodiscard]] int add_route(const Route& route);  // EEXIST if there
   [[nodiscard]] int remove_route(const Route& route);
-  /// Routes of a device in a table (0: all tables) and family.
+  /// Unicast routes of a device (0: all devices) in a table (0: all tables) and family. A multipath route
+  /// gives one entry for each next hop.
   std::expected<std::vector<Route>, int> routes(Family family, uint32_t interface_index, uint32_t table);
   /// What the kernel would do with a packet to `to` (RTM_GETROUTE): interface, preferred source, route MTU.
   std::expected<Route, int> route_to(const IpAddress& to, uint32_t fwmark,
                                      std::optional<IpAddress> from = {});
+  /// EOPNOTSUPP where the kernel (before 3.12) does not know suppress_prefix_length; nothing is left behind.
   [[nodiscard]] int add_rule(const Rule& rule);
   [[nodiscard]] int remove_rule(const Rule& rule);
   std::expected<std::vector<Rule>, int> rules(Family family);
@@ -86,10 +88,13 @@ struct LinkEvent {
     route_changed,
     overrun
   } kind;
-  uint32_t index = 0;
-  LinkState link;  // for link_new
+  uint32_t index = 0;  // of the link, in the namespace the event came from; 0: no single link
+  LinkState link;      // for link_new
   bool from_other_namespace = false;
-  std::optional<int> nsid;  // NETNSA id of the namespace the event came from, if not the socket's
+  std::optional<int> nsid;  // id (as this socket's namespace knows it) of the namespace the event came from
+  // link_moved: where to, if the kernel says so (ids as above; index since Linux 5.1, else 0).
+  std::optional<int> new_nsid;
+  uint32_t new_index = 0;
 };
 
 /// An event socket: links, addresses and routes; with NETLINK_LISTEN_ALL_NSID where the caller may (DESIGN.md
@@ -101,7 +106,9 @@ class LinkEvents {
   LinkEvents& operator=(LinkEvents&&) noexcept;
   ~LinkEvents();
   [[nodiscard]] int fd() const;
-  /// Reads what is there, without waiting.
+  /// Reads what is there, without waiting; a bounded part of it, the rest stays readable. Runs of
+  /// route_changed of one interface come as one. `overrun`: the kernel dropped events, look at everything
+  /// anew.
   std::vector<LinkEvent> read();
 
  private:

@@ -27,10 +27,11 @@ class TunDevice {
  public:
   /// Creates the device `name`: IFF_TUN|IFF_NO_PI, non-blocking, not persistent, addrgenmode none, no
   /// MULTICAST flag. It is down and has the kernel's default MTU until tun/link.hpp sets it. A name that
-  /// exists already is EBUSY/EEXIST.
+  /// exists already is EBUSY/EEXIST. OffloadChoice::off: no virtio header at all.
   static std::expected<TunDevice, TunError> create(const std::string& name, OffloadChoice offload);
-  /// Takes over a TUN descriptor made by somebody else (WG_TUN_FD); flags and name are read from it. Owns
-  /// `fd` then.
+  /// Takes over a TUN descriptor made by somebody else with IFF_TUN|IFF_NO_PI (WG_TUN_FD); name and virtio
+  /// header are read from it, link flags stay as its maker left them. Owns `fd` from the call on, also when
+  /// it fails. OffloadChoice::off on a queue with a virtio header: the header stays, nothing is offloaded.
   static std::expected<TunDevice, TunError> adopt(int fd, OffloadChoice offload);
 
   TunDevice(TunDevice&&) noexcept;

@@ -66,9 +66,7 @@ std::unique_ptr<Aead> make_ipsec_mb_aead(VectorLevel /*level*/) {
 
 std::unique_ptr<Aead> make_aead(AeadChoice choice) {
   if (choice == AeadChoice::sodium) return make_sodium_aead();
-  using enum VectorLevel;
-  for (const VectorLevel level : {avx512, avx2, avx, sse}) {
-    if (choice == AeadChoice::automatic && level < avx2) break;  // slower than libsodium there
+  for (const VectorLevel level : {VectorLevel::avx512, VectorLevel::avx2}) {
     if (auto backend = make_ipsec_mb_aead(level)) return backend;
   }
   return choice == AeadChoice::automatic ? make_sodium_aead() : nullptr;
@@ -77,8 +75,7 @@ std::unique_ptr<Aead> make_aead(AeadChoice choice) {
 std::vector<std::unique_ptr<Aead>> make_all_aeads() {
   std::vector<std::unique_ptr<Aead>> result;
   result.push_back(make_sodium_aead());
-  using enum VectorLevel;
-  for (const VectorLevel level : {sse, avx, avx2, avx512}) {
+  for (const VectorLevel level : {VectorLevel::avx2, VectorLevel::avx512}) {
     if (auto backend = make_ipsec_mb_aead(level)) result.push_back(std::move(backend));
   }
   return result;

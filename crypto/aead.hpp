@@ -67,8 +67,8 @@ enum class AeadChoice : uint8_t { automatic, sodium, ipsec_mb };
 /// "auto", "sodium", "ipsec-mb"; nullopt for anything else.
 [[nodiscard]] std::optional<AeadChoice> aead_choice_from(std::string_view text) noexcept;
 
-/// Makes the backend. `automatic` takes ipsec-mb where this CPU is faster with it, else sodium. nullptr if
-/// `ipsec_mb` was asked for and this build or CPU does not have it.
+/// Makes the backend. `automatic` takes ipsec-mb where this CPU is faster with it (AVX2 or AVX-512), else
+/// sodium. nullptr if `ipsec_mb` was asked for and this build or CPU does not have it.
 [[nodiscard]] std::unique_ptr<Aead> make_aead(AeadChoice choice);
 
 }  // namespace hats::crypto

@@ -5,7 +5,7 @@
 namespace hats::crypto {
 
 void SystemRng::fill(ByteSpan out) noexcept {
-  randombytes_buf(out.data(), out.size());
+  if (!out.empty()) randombytes_buf(out.data(), out.size());
 }
 
 bool initialise() noexcept {

@@ -77,6 +77,7 @@ class Handler {
   /// source is gone.
   virtual void on_send_failed(Tag tag, UdpSend& send, int error, Now now) = 0;
   /// A TUN write failed with this errno; the packet is lost (EIO: interface down is normal and not reported).
+  /// Comes after the call that wrote has returned; write() itself returns the errno too.
   virtual void on_write_failed(Tag tag, int error, Now now) = 0;
   /// The TUN device is gone (EBADFD) or the descriptor is dead. It has been removed from the loop.
   virtual void on_tun_closed(Tag tag, int error, Now now) = 0;
@@ -90,14 +91,18 @@ class Handler {
 
 struct LoopOptions {
   IoChoice io = IoChoice::automatic;
-  uint32_t slabs = 192;  // arena size
+  uint32_t slabs = 192;  // arena size, kMinSlabs..kMaxSlabs
+  /// io_uring as in Linux 6.1: no multishot read, no registered files. For tests and measurements.
+  bool uring_basic = false;
 };
+/// The least arena that keeps both directions moving: a third each for TUN reads, receives and sends.
+inline constexpr uint32_t kMinSlabs = 24;
 
 /// Counters for `show`. Relaxed copies; read by posting.
 struct LoopCounters {
   uint64_t wakeups = 0, tun_reads = 0, tun_writes = 0, udp_receives = 0, udp_sends = 0,
            udp_datagrams_sent = 0;
-  uint64_t sends_dropped = 0;       // newest dropped, the socket's FIFO was full
+  uint64_t sends_dropped = 0;       // newest dropped: FIFO full, no slab to copy into, or failed too often
   uint64_t receive_no_buffers = 0;  // a receive waited for a free slab
   uint64_t gso_fallbacks = 0;       // paths that lost UDP_SEGMENT
 };
@@ -114,13 +119,15 @@ class Loop {
   [[nodiscard]] virtual Arena& arena() = 0;
   [[nodiscard]] virtual LoopCounters counters() const = 0;
 
-  // On the loop's thread, or before run(). The loop does not own the descriptors: after remove() returns it
-  // will not touch the descriptor again, and the caller may close it.
+  // On the loop's thread, or before run() (then from one thread at a time). The loop does not own the
+  // descriptors: after remove() returns it will not touch the descriptor again, and the caller may close it.
   virtual void add_tun(Tag tag, int fd) = 0;
   virtual void add_udp(Tag tag, int fd) = 0;
   virtual void remove(Tag tag) = 0;
+  /// Queues; what a callback sends goes out when it returns. Order is kept for each tag.
   virtual void send(Tag tag, UdpSend send) = 0;
-  virtual void write(Tag tag, const TunWrite& write) = 0;
+  /// Writes at once. 0 or errno: whoever merged the packet may replay it singly on EINVAL.
+  virtual int write(Tag tag, const TunWrite& write) = 0;
 
   /// Runs until stop(). Returns after pending sends were flushed or given up, and rings are closed.
   virtual void run(Handler& handler) = 0;

@@ -1,0 +1,58 @@
+// The loop for hosts that forbid io_uring: epoll, recvmmsg, read(2). Needs nothing newer than Linux 3.10.
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <array>
+
+#include "transport/loop_base.hpp"
+#include "transport/tun_reader.hpp"
+
+namespace hats::transport {
+
+class EpollLoop final : public LoopBase {
+ public:
+  EpollLoop(std::unique_ptr<Arena> arena, LoopFds fds, UniqueFd epoll_fd);
+  ~EpollLoop() override;
+  [[nodiscard]] std::string_view name() const override { return "epoll"; }
+
+ private:
+  struct EpollPort;
+  /// One message of a recvmmsg. Its slab is kept for the next receive while nothing arrives in it.
+  struct ReceiveSlot {
+    Lease slab;
+    sockaddr_in6 name{};
+    iovec part{};
+    alignas(cmsghdr) std::array<uint8_t, kReceiveControlSize> control{};
+  };
+
+  std::unique_ptr<Port> make_port() override;
+  void start(Port& port) override;
+  void finish(Port& port) override;
+  void begin() override;
+  void turn(bool poll) override;
+  void watch_writable(Port& port) override;
+  void end() override;
+
+  void watch(EpollPort& port, uint32_t events);
+  void read_tun(EpollPort& port, bool dead);
+  void receive(EpollPort& port);
+  uint32_t most_slots();
+  uint32_t prepare_slots();
+  void starve(EpollPort& port);
+  void feed_starved();
+
+  UniqueFd epoll_fd_;
+  TunReader tun_reader_;
+  std::vector<TunRead> reads_;
+  std::vector<UdpReceived> received_;
+  std::array<ReceiveSlot, kUdpTurnReceives> slots_;
+  std::array<mmsghdr, kUdpTurnReceives> messages_{};
+  uint32_t wanted_slots_;
+  std::vector<EpollPort*> starved_;
+};
+
+/// Makes the backend. Error: errno.
+std::expected<std::unique_ptr<Loop>, int> make_epoll_loop(std::unique_ptr<Arena> arena);
+
+}  // namespace hats::transport

@@ -1,0 +1,126 @@
+// What both backends share: the descriptors and their tags, sends and writes, failures, posts, the clock and
+// the deadline. A backend adds how to wait and how to receive.
+#pragma once
+
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "transport/loop.hpp"
+#include "transport/mailbox.hpp"
+#include "transport/send_queue.hpp"
+
+namespace hats::transport {
+
+/// Receives given to one call of on_udp, at the most.
+inline constexpr uint32_t kUdpTurnReceives = 64;
+
+/// One descriptor of the loop. A backend derives from it. It lives until the end of the wake-up in which it
+/// was removed, so that events already fetched find it closed instead of gone.
+struct Port {
+  enum class Kind : uint8_t { tun, udp };
+  virtual ~Port() = default;
+
+  Tag tag = 0;
+  int fd = -1;
+  Kind kind = Kind::tun;
+  bool open = true;      // until remove()
+  bool blocked = false;  // UDP: waits for POLLOUT
+  bool dirty = false;    // UDP: is in the loop's list of ports with something to send
+  UdpPort udp;
+};
+
+/// The descriptors every loop has.
+struct LoopFds {
+  UniqueFd wake, timer;
+  bool boot_timer = false;  // the timer runs on CLOCK_BOOTTIME (Linux 3.15), else on CLOCK_MONOTONIC
+};
+/// Error: errno.
+std::expected<LoopFds, int> make_loop_fds();
+
+class LoopBase : public Loop {
+ public:
+  LoopBase(std::unique_ptr<Arena> arena, LoopFds fds);
+  ~LoopBase() override;
+
+  [[nodiscard]] Arena& arena() override { return *arena_; }
+  [[nodiscard]] LoopCounters counters() const override { return counters_; }
+  void add_tun(Tag tag, int fd) override;
+  void add_udp(Tag tag, int fd) override;
+  void remove(Tag tag) override;
+  void send(Tag tag, UdpSend send) override;
+  int write(Tag tag, const TunWrite& write) override;
+  void run(Handler& handler) override;
+  void stop() override { mailbox_.stop(); }
+  void post(std::function<void()> function) override { mailbox_.post(std::move(function)); }
+
+ protected:
+  // What a backend does.
+  virtual std::unique_ptr<Port> make_port() = 0;
+  /// Begins to receive from the port. Before run() this is called when run() starts.
+  virtual void start(Port& port) = 0;
+  /// The kernel does nothing with port.fd on our behalf when this returns.
+  virtual void finish(Port& port) = 0;
+  /// On the loop's thread, before the first wait.
+  virtual void begin() = 0;
+  /// One wake-up: waits (not at all if `poll`), calls wake_up() once, receives, and calls the handler's
+  /// on_tun, on_udp and on_tun_closed.
+  virtual void turn(bool poll) = 0;
+  /// The socket's FIFO is blocked: call writable() once when it can be written to.
+  virtual void watch_writable(Port& port) = 0;
+  /// After the last turn: gives back every slab and closes what begin() opened.
+  virtual void end() = 0;
+
+  // What a backend calls.
+  void wake_up();  // reads the clock
+  void writable(Port& port);
+  /// Delivers one batch and sends what the handler sent meanwhile.
+  void deliver(Port& port, std::span<TunRead> reads);
+  void deliver(Port& port, std::span<UdpReceived> received);
+  /// Removes the port and tells the handler.
+  void close_tun(Port& port, int error);
+
+  [[nodiscard]] Handler& handler() { return *handler_; }
+  [[nodiscard]] Now now() const { return now_; }
+  [[nodiscard]] int wake_fd() const { return mailbox_.wake_fd(); }
+  [[nodiscard]] int timer_fd() const { return timer_fd_.get(); }
+
+  std::unique_ptr<Arena> arena_;
+  LoopCounters counters_;
+  std::vector<std::unique_ptr<Port>> ports_;
+
+ private:
+  struct FailedWrite {
+    Tag tag;
+    int error;
+  };
+
+  [[nodiscard]] Port* find(Tag tag) const;
+  Port& add(Tag tag, int fd, Port::Kind kind);
+  bool copy_into_slab(UdpSend& send);
+  void flush(Port& port);
+  void settle();
+  bool must_poll();
+  void set_timer(BootTime deadline);
+  void flush_at_end();
+
+  Mailbox mailbox_;
+  UniqueFd timer_fd_;
+  bool boot_timer_;
+  std::optional<BootTime> timer_at_;  // what timer_fd_ is set to
+  std::unordered_map<Tag, Port*> by_tag_;
+  std::vector<std::unique_ptr<Port>> removed_;  // freed at the end of the wake-up
+  Handler* handler_ = nullptr;
+  Now now_;
+  bool running_ = false;
+
+  UdpSender sender_{counters_};
+  Lease copy_slab_;  // takes sends without a slab, one behind another
+  uint32_t copy_used_ = 0;
+  std::vector<Port*> dirty_;
+  std::vector<FailedSend> failed_sends_;
+  std::vector<FailedWrite> failed_writes_;
+  uint8_t resends_ = 0;  // of the failed send the handler is being told of
+};
+
+}  // namespace hats::transport

@@ -52,6 +52,7 @@ class OutboundBatch {
     PeerId peer = kNoPeer;
     uint32_t first = 0, count = 0;
     uint32_t data_packets = 0;  // of them, not keepalives
+    uint64_t bytes = 0;         // of the datagrams
   };
 
   std::vector<LentSlab> slabs;

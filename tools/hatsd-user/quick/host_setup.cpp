@@ -224,6 +224,26 @@ HostSetup::Done HostSetup::set_mtu(DeviceControl& device, const config::WgQuickC
   return {};
 }
 
+/// formats.md 7: the file's value is applied as it is; if it does not fit the narrowest path, one line says
+/// so.
+void HostSetup::warn_of_mtu(uint32_t mtu, const wg::DeviceSnapshot& device) {
+  std::optional<uint32_t> best, path_mtu;
+  uint32_t overhead = 0;
+  for (const auto& peer : device.peers) {
+    if (!peer.endpoint.is_set()) continue;
+    const auto path = underlay_mtu(*netlink_, peer.endpoint, device.fwmark);
+    const uint32_t outer = wireguard_overhead(peer.endpoint.address.family);
+    if (!path || *path <= outer || mtu + outer <= *path || (best && *best <= *path - outer)) continue;
+    best = *path - outer;
+    path_mtu = path;
+    overhead = outer;
+  }
+  if (!best) return;
+  warn_at(line_of("MTU"), "MTU",
+          std::to_string(mtu) + " needs " + std::to_string(mtu + overhead) + "-byte packets on a path of " +
+              std::to_string(*path_mtu) + "; " + std::to_string(*best) + " avoids fragmentation");
+}
+
 HostSetup::Done HostSetup::set_dns(const config::WgQuickConfig& config) {
   if (auto done = interrupted(); !done) return done;
   if (config.dns_servers.empty()) {

@@ -14,6 +14,11 @@ inline constexpr uint32_t kWgQuickOverheadBytes = 80;
 /// When neither an endpoint nor a default route tells.
 inline constexpr uint32_t kUnderlayMtuUnknown = 1500;
 
+/// What WireGuard adds to a packet (formats.md 7): outer IP header, UDP 8, data header 16, tag 16.
+[[nodiscard]] constexpr uint32_t wireguard_overhead(Family outer) {
+  return outer == Family::v6 ? 40 + 8 + 16 + 16 : 20 + 8 + 16 + 16;
+}
+
 /// The path to one endpoint: the route's own MTU, else its link's. nullopt: there is no route.
 [[nodiscard]] std::optional<uint32_t> underlay_mtu(tun::Netlink& netlink, const Endpoint& endpoint,
                                                    uint32_t fwmark);

@@ -19,13 +19,11 @@ void aead_seal(ByteSpan out, const SymmetricKey& key, uint64_t counter, ByteView
 bool aead_open(ByteSpan out, const SymmetricKey& key, uint64_t counter, ByteView ciphertext,
                ByteView ad) noexcept {
   const AeadNonce nonce = aead_nonce(counter);
-  if (crypto_aead_chacha20poly1305_ietf_decrypt(out.data(), nullptr, nullptr, ciphertext.data(),
-                                                ciphertext.size(), ad.data(), ad.size(), nonce.data(),
-                                                key.view().data()) == 0) {
-    return true;
-  }
-  wipe(out);
-  return false;
+  const bool ok = crypto_aead_chacha20poly1305_ietf_decrypt(out.data(), nullptr, nullptr, ciphertext.data(),
+                                                            ciphertext.size(), ad.data(), ad.size(),
+                                                            nonce.data(), key.view().data()) == 0;
+  keep_if(ok, out);
+  return ok;
 }
 
 void xaead_seal(ByteSpan out, const SymmetricKey& key, std::span<const uint8_t, 24> nonce, ByteView plaintext,
@@ -36,13 +34,11 @@ void xaead_seal(ByteSpan out, const SymmetricKey& key, std::span<const uint8_t, 
 
 bool xaead_open(ByteSpan out, const SymmetricKey& key, std::span<const uint8_t, 24> nonce,
                 ByteView ciphertext, ByteView ad) noexcept {
-  if (crypto_aead_xchacha20poly1305_ietf_decrypt(out.data(), nullptr, nullptr, ciphertext.data(),
-                                                 ciphertext.size(), ad.data(), ad.size(), nonce.data(),
-                                                 key.view().data()) == 0) {
-    return true;
-  }
-  wipe(out);
-  return false;
+  const bool ok = crypto_aead_xchacha20poly1305_ietf_decrypt(out.data(), nullptr, nullptr, ciphertext.data(),
+                                                             ciphertext.size(), ad.data(), ad.size(),
+                                                             nonce.data(), key.view().data()) == 0;
+  keep_if(ok, out);
+  return ok;
 }
 
 void wipe_rejected(std::span<const OpenJob> jobs) noexcept {

@@ -26,7 +26,7 @@ inline void write_head(const SealJob& job) noexcept {
 }
 
 /// Wipes the packets whose tag was wrong; called by every backend at the end of open(). The verdicts are
-/// public from here on, and this is the only place of ours that branches on them.
+/// public from here on, and this is the only place of ours that branches on them (taint.supp names it).
 void wipe_rejected(std::span<const OpenJob> jobs) noexcept;
 
 /// libsodium: works everywhere, and is the oracle for the others.

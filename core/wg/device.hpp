@@ -2,9 +2,12 @@
 // peers, the AllowedIPs trie, the index table, cookies and timers. One owner thread; not thread-safe; the
 // static work functions alone may run elsewhere.
 //
-// Contract of use: after every input (commit_*, process_handshakes, handle_timeout, apply, set_up), drain the
-// outputs: poll_datagram until empty, plan_pending until it plans nothing, poll_icmp until empty.
-// next_deadline() is exact after that. Early, late and repeated handle_timeout calls are safe.
+// Contract of use: after every input (plan_* and commit_*, handle_timeout, apply, set_up), drain the outputs:
+// process_handshakes while has_handshakes() (it also makes the initiations that timers and packets have asked
+// for, since X25519 is its budget), poll_datagram until empty, plan_pending until it returns false, poll_icmp
+// until empty. What is put off for fairness is not lost: has_handshakes() and has_pending() say that there is
+// a backlog. next_deadline() is exact after that. Early, late and repeated handle_timeout calls are safe.
+// A new device is down, and has no key and no peers.
 #pragma once
 
 #include <array>
@@ -97,7 +100,8 @@ class Device {
 
   // ---- Handshakes, outputs, time ----
   [[nodiscard]] bool has_handshakes() const noexcept;
-  /// Consumes at most `max` queued handshake messages. The caller bounds the time it gives to them.
+  /// Consumes queued handshake messages and makes initiations that are due, by turns, at most `max` of both.
+  /// The caller bounds the time it gives to them: each costs some 100 us.
   void process_handshakes(Now now, size_t max);
   [[nodiscard]] bool poll_datagram(ControlDatagram& out) noexcept;
   [[nodiscard]] bool poll_icmp(IcmpError& out);

@@ -26,7 +26,7 @@ struct Sum {
 
 /// One 16-bit or 32-bit number as it would lie in the packet.
 [[nodiscard]] constexpr Sum sum_of_number(uint32_t number) noexcept {
-  return {detail::to_order(number, std::endian::big)};
+  return {hats::detail::to_order(number, std::endian::big)};
 }
 
 /// Folded to 16 bits, not complemented: a number for store_be16. This is what a partial checksum field holds.
@@ -35,7 +35,7 @@ struct Sum {
   v = (v & 0xffff) + (v >> 16);
   v = (v & 0xffff) + (v >> 16);
   v = (v & 0xffff) + (v >> 16);
-  return detail::to_order(static_cast<uint16_t>(v), std::endian::big);
+  return hats::detail::to_order(static_cast<uint16_t>(v), std::endian::big);
 }
 
 /// The checksum: folded and complemented, for store_be16. A region that holds its right checksum gives 0.

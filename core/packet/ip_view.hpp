@@ -79,6 +79,28 @@ class IpView {
   ByteView bytes_;
 };
 
+/// Where the transport header is: behind the IPv4 header, or behind those IPv6 extension headers that may
+/// stand before TCP or UDP (hop-by-hop, routing, destination options; RFC 8200 4). The protocol may then be
+/// any other one, a fragment header or AH too. nullopt: a header length that is not possible.
+struct Transport {
+  uint8_t protocol = 0;
+  size_t offset = 0;  // at most the packet's length
+};
+[[nodiscard]] inline std::optional<Transport> find_transport(const IpView& ip) noexcept {
+  Transport out{ip.protocol(), ip.transport_offset()};
+  if (out.offset == 0) return std::nullopt;
+  if (ip.is_v4()) return out;
+  constexpr uint8_t kHopByHop = 0, kRouting = 43, kDestinationOptions = 60;
+  const ByteView bytes = ip.bytes();
+  while (out.protocol == kHopByHop || out.protocol == kRouting || out.protocol == kDestinationOptions) {
+    if (bytes.size() - out.offset < 8) return std::nullopt;
+    const size_t next = out.offset + 8 + size_t{bytes[out.offset + 1]} * 8;
+    if (next > bytes.size()) return std::nullopt;
+    out = {bytes[out.offset], next};
+  }
+  return out;
+}
+
 /// TCP header flags as bits of byte 13.
 inline constexpr uint8_t kTcpFin = 0x01, kTcpSyn = 0x02, kTcpRst = 0x04, kTcpPsh = 0x08, kTcpAck = 0x10,
                          kTcpUrg = 0x20, kTcpEce = 0x40, kTcpCwr = 0x80;

@@ -50,6 +50,9 @@ class HeadArena {
     return used_ + kMaxHead > bytes_.size() ? nullptr : &bytes_[(used_ += kMaxHead) - kMaxHead];
   }
   void clear() { used_ = 0; }
+  /// How many heads it holds, and how many take() can still give.
+  [[nodiscard]] size_t capacity() const { return bytes_.size() / kMaxHead; }
+  [[nodiscard]] size_t left() const { return (bytes_.size() - used_) / kMaxHead; }
 
  private:
   std::vector<uint8_t> bytes_;

@@ -189,7 +189,7 @@ void clean() {
   hashes();
   one_shots();
   for (const auto& aead : make_all_aeads()) {
-    std::printf("taint: batch AEAD: %s\n", aead->name().data());
+    std::printf("taint: batch AEAD: %s\n", std::string(aead->name()).c_str());
     batch(*aead);
   }
 }

@@ -23,7 +23,7 @@ MAY_INCLUDE = {
     "transport": {"transport", "core", "crypto"},
     "tun": {"tun", "core", "crypto"},
     "tools": {"tools", "transport", "tun", "core", "crypto"},
-    "bench": {"bench", "tools", "transport", "tun", "core", "crypto"},
+    "bench": {"bench", "tests", "tools", "transport", "tun", "core", "crypto"},
     "tests": {"tests", "tools", "transport", "tun", "core", "crypto"},
 }
 ROOMS = tuple(MAY_INCLUDE)

@@ -1,0 +1,376 @@
+// The parser of wg-quick's file. Stock, two programs read it: wg-quick takes its own keys out of [Interface]
+// (it trims a key and its value), and wg(8) takes the rest (it first removes every blank of a line). Both
+// rules are kept here.
+#include "core/config/wg_quick.hpp"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "core/config/text.hpp"
+#include "core/config/wg_quick_values.hpp"
+#include "crypto/x25519.hpp"
+
+namespace hats::config {
+namespace {
+
+constexpr size_t kLongestInterfaceName = 15;  // IFNAMSIZ less the end
+constexpr uint32_t kLeastIpv6Mtu = 1'280;     // RFC 8200 5
+
+enum class Section : uint8_t { none, interface, peer };
+
+/// A line with its comment gone: `key` as written, `value` without the blanks around it.
+struct Line {
+  int number = 0;
+  std::string_view key;
+  std::string_view value;
+};
+
+using KeyNames = std::span<const std::string_view>;
+constexpr auto kInterfaceKeys =
+    std::to_array<std::string_view>({"PrivateKey", "ListenPort", "FwMark", "Address", "MTU", "DNS", "Table",
+                                     "PreUp", "PostUp", "PreDown", "PostDown", "SaveConfig"});
+constexpr auto kPeerKeys = std::to_array<std::string_view>(
+    {"PublicKey", "PresharedKey", "AllowedIPs", "Endpoint", "PersistentKeepalive"});
+
+bool is_hook(std::string_view key) {
+  return equals_ignoring_case(key, "PreUp") || equals_ignoring_case(key, "PostUp") ||
+         equals_ignoring_case(key, "PreDown") || equals_ignoring_case(key, "PostDown");
+}
+
+bool is_one_of(std::string_view key, KeyNames keys) {
+  return std::any_of(keys.begin(), keys.end(),
+                     [&](std::string_view k) { return equals_ignoring_case(key, k); });
+}
+
+/// The text of a value that may be a secret; wiped when it goes.
+class SecretText {
+ public:
+  explicit SecretText(std::string_view text) : text_(without_blanks(text)) {}
+  SecretText(const SecretText&) = delete;
+  SecretText& operator=(const SecretText&) = delete;
+  ~SecretText() { crypto::wipe({reinterpret_cast<uint8_t*>(text_.data()), text_.size()}); }
+  [[nodiscard]] std::string_view view() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+class Parser {
+ public:
+  ConfigResult<WgQuickConfig> parse(std::string_view text);
+
+ private:
+  using Done = ConfigResult<void>;
+
+  Done read_line(std::string_view raw, int number);
+  Done read_section(std::string_view header, int number);
+  Done read_interface_key(const Line& line);
+  Done read_wg_interface_key(const Line& line, std::string_view key, std::string_view value);
+  Done read_hook(const Line& line);
+  Done read_peer_key(const Line& line);
+  Done read_allowed_ips(const Line& line, std::string_view value);
+  Done read_table(const Line& line);
+  Done read_save_config(const Line& line);
+  Done unknown_key(const Line& line) const;
+  Done finish();
+  void warn_of_peers();
+
+  static std::unexpected<ConfigError> fail(const Line& line, std::string message) {
+    return std::unexpected(ConfigError{line.number, std::string(line.key), std::move(message)});
+  }
+  void warn(int line, std::string key, std::string message) {
+    config_.warnings.push_back({line, std::move(key), std::move(message)});
+  }
+  /// Puts a parsed value in its place, or fails with its message.
+  template <typename To, typename Value>
+  static Done put(const Line& line, To& to, ValueResult<Value> value) {
+    if (!value) return fail(line, value.error());
+    to = std::move(*value);
+    return {};
+  }
+
+  WgQuickConfig config_;
+  Section section_ = Section::none;
+  std::vector<bool> has_key_;  // one a peer
+};
+
+ConfigResult<WgQuickConfig> Parser::parse(std::string_view text) {
+  if (text.starts_with("\xEF\xBB\xBF")) {
+    return std::unexpected(
+        ConfigError{1, "", "the file begins with a byte order mark; save it as UTF-8 without one"});
+  }
+  int number = 0;
+  while (!text.empty()) {
+    const size_t end = text.find('\n');
+    std::string_view raw = text.substr(0, end);
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+    if (auto done = read_line(raw, ++number); !done) return std::unexpected(done.error());
+  }
+  if (auto done = finish(); !done) return std::unexpected(done.error());
+  return std::move(config_);
+}
+
+Parser::Done Parser::read_line(std::string_view raw, int number) {
+  if (raw.find('\0') != std::string_view::npos) {
+    return std::unexpected(ConfigError{number, "", "the line holds a zero byte; this is not a text file"});
+  }
+  const size_t comment = raw.find('#');
+  const std::string_view plain = trim(raw.substr(0, comment));
+  if (plain.empty()) return {};
+  if (plain.front() == '[') return read_section(plain, number);
+  Line line{number, {}, {}};
+  const size_t equals = plain.find('=');
+  if (equals == std::string_view::npos) {
+    const std::string hint = plain.front() == ';' ? "; a comment begins with '#', not with ';'"
+                                                  : "; write KEY = VALUE, [Interface] or [Peer]";
+    return fail(line, "the line is neither a section nor a key" + hint);
+  }
+  line.key = trim(plain.substr(0, equals));
+  line.value = trim(plain.substr(equals + 1));
+  // Commands keep their '#' (wg-quick since 2025-05).
+  if (is_hook(line.key)) line.value = trim(raw.substr(raw.find('=') + 1));
+  switch (section_) {
+    case Section::none:
+      return fail(line, "a key before any section; begin the file with [Interface]");
+    case Section::interface:
+      return read_interface_key(line);
+    case Section::peer:
+      return read_peer_key(line);
+  }
+  return {};
+}
+
+Parser::Done Parser::read_section(std::string_view header, int number) {
+  const std::string name = without_blanks(header);
+  if (equals_ignoring_case(name, "[Interface]")) {
+    section_ = Section::interface;
+  } else if (equals_ignoring_case(name, "[Peer]")) {
+    section_ = Section::peer;
+    config_.peers.emplace_back().line = number;
+    has_key_.push_back(false);
+  } else {
+    return std::unexpected(
+        ConfigError{number, "", "unknown section " + name + "; there are [Interface] and [Peer]"});
+  }
+  return {};
+}
+
+Parser::Done Parser::unknown_key(const Line& line) const {
+  const bool in_interface = section_ == Section::interface;
+  const std::string squeezed = without_blanks(line.key);
+  if (is_one_of(squeezed, in_interface ? KeyNames(kPeerKeys) : KeyNames(kInterfaceKeys))) {
+    return fail(line, std::string("this key belongs in ") + (in_interface ? "[Peer]" : "[Interface]"));
+  }
+  if (squeezed.starts_with(';')) return fail(line, "a comment begins with '#', not with ';'");
+  std::string message = std::string("unknown key in ") + (in_interface ? "[Interface]" : "[Peer]");
+  const std::string_view close =
+      nearest(squeezed, in_interface ? KeyNames(kInterfaceKeys) : KeyNames(kPeerKeys));
+  if (!close.empty()) return fail(line, message + "; did you mean " + std::string(close) + "?");
+  message += "; the keys are";
+  for (const std::string_view key : in_interface ? KeyNames(kInterfaceKeys) : KeyNames(kPeerKeys))
+    message += ' ' + std::string(key);
+  return fail(line, message);
+}
+
+Parser::Done Parser::read_interface_key(const Line& line) {
+  if (is_hook(line.key)) return read_hook(line);
+  const std::string key = without_blanks(line.key);
+  if (!is_one_of(key, kInterfaceKeys)) return unknown_key(line);
+  if (const std::string message = placeholder_message(line.value); !message.empty())
+    return fail(line, message);
+  if (line.value.empty()) return fail(line, "the value is empty; fill it in or remove the line");
+  if (equals_ignoring_case(line.key, "Table")) return read_table(line);
+  if (equals_ignoring_case(line.key, "SaveConfig")) return read_save_config(line);
+  if (equals_ignoring_case(line.key, "MTU")) return put(line, config_.mtu, parse_mtu(line.value));
+  if (equals_ignoring_case(line.key, "Address")) {
+    const auto addresses = parse_addresses(line.value);
+    if (!addresses) return fail(line, addresses.error());
+    for (const Prefix& prefix : *addresses) config_.addresses.push_back({prefix, line.number});
+    return {};
+  }
+  if (equals_ignoring_case(line.key, "DNS")) {
+    for (const std::string_view word : words(line.value)) {
+      (IpAddress::parse(word) ? config_.dns_servers : config_.dns_search).emplace_back(word);
+    }
+    return {};
+  }
+  const SecretText value(line.value);
+  return read_wg_interface_key(line, key, value.view());
+}
+
+Parser::Done Parser::read_wg_interface_key(const Line& line, std::string_view key, std::string_view value) {
+  if (equals_ignoring_case(key, "PrivateKey")) {
+    crypto::PrivateKey private_key;
+    if (const auto done = parse_key(value, private_key.span()); !done) return fail(line, done.error());
+    config_.private_key = std::move(private_key);
+    return {};
+  }
+  if (equals_ignoring_case(key, "ListenPort")) {
+    const auto port = parse_port(value);
+    if (!port) return fail(line, port.error());
+    config_.listen_port = port->number;
+    config_.listen_service = port->service;
+    return {};
+  }
+  if (equals_ignoring_case(key, "FwMark")) return put(line, config_.fwmark, parse_fwmark(value));
+  return unknown_key(line);  // wg-quick's own keys with blanks inside ("Save Config"): stock refuses them too
+}
+
+Parser::Done Parser::read_hook(const Line& line) {
+  if (line.value.empty()) return fail(line, "the command is empty; fill it in or remove the line");
+  std::vector<Hook>& hooks = equals_ignoring_case(line.key, "PreUp")     ? config_.pre_up
+                             : equals_ignoring_case(line.key, "PostUp")  ? config_.post_up
+                             : equals_ignoring_case(line.key, "PreDown") ? config_.pre_down
+                                                                         : config_.post_down;
+  hooks.push_back({std::string(line.value), line.number});
+  return {};
+}
+
+Parser::Done Parser::read_table(const Line& line) {
+  auto table = parse_table(line.value);
+  if (!table) return fail(line, table.error());
+  const bool word = table->kind != RouteTable::Kind::table;
+  if (word && line.value != "auto" && line.value != "off") {
+    warn(line.number, "Table",
+         "stock wg-quick takes only lower-case 'auto' and 'off'; '" + std::string(line.value) +
+             "' is taken as meant");
+  }
+  config_.table = std::move(*table);
+  config_.table.line = line.number;
+  return {};
+}
+
+Parser::Done Parser::read_save_config(const Line& line) {
+  if (equals_ignoring_case(line.value, "true")) {
+    config_.save_config = true;
+  } else if (equals_ignoring_case(line.value, "false")) {
+    config_.save_config = false;
+  } else {
+    return fail(line, "'" + std::string(line.value) + "' is neither true nor false");
+  }
+  return {};
+}
+
+Parser::Done Parser::read_peer_key(const Line& line) {
+  const std::string key = without_blanks(line.key);
+  if (!is_one_of(key, kPeerKeys)) return unknown_key(line);
+  if (const std::string message = placeholder_message(line.value); !message.empty())
+    return fail(line, message);
+  const SecretText secret(line.value);
+  const std::string_view value = secret.view();
+  if (value.empty()) return fail(line, "the value is empty; fill it in or remove the line");
+  WgPeer& peer = config_.peers.back();
+  if (equals_ignoring_case(key, "PublicKey")) {
+    if (const auto done = parse_key(value, peer.public_key.bytes); !done) return fail(line, done.error());
+    has_key_.back() = true;
+    return {};
+  }
+  if (equals_ignoring_case(key, "PresharedKey")) {
+    crypto::PresharedKey preshared_key;
+    if (const auto done = parse_key(value, preshared_key.span()); !done) return fail(line, done.error());
+    peer.preshared_key = std::move(preshared_key);
+    return {};
+  }
+  if (equals_ignoring_case(key, "AllowedIPs")) return read_allowed_ips(line, value);
+  if (equals_ignoring_case(key, "Endpoint")) {
+    if (const auto done = put(line, peer.endpoint, parse_endpoint(value)); !done) return done;
+    peer.endpoint->line = line.number;
+    return {};
+  }
+  return put(line, peer.persistent_keepalive_s, parse_keepalive(value));
+}
+
+Parser::Done Parser::read_allowed_ips(const Line& line, std::string_view value) {
+  const auto entries = parse_allowed_ips(value);
+  if (!entries) return fail(line, entries.error());
+  for (const wg::AllowedIpChange& entry : *entries) {
+    const Prefix masked = entry.prefix.masked();
+    if (masked != entry.prefix) {
+      warn(line.number, "AllowedIPs",
+           entry.prefix.text() + " has bits behind its prefix; taken as " + masked.text());
+    }
+    config_.peers.back().allowed_ips.push_back({masked, entry.remove});
+  }
+  return {};
+}
+
+Parser::Done Parser::finish() {
+  for (size_t i = 0; i < config_.peers.size(); ++i) {
+    if (!has_key_[i]) {
+      return std::unexpected(
+          ConfigError{config_.peers[i].line, "PublicKey", "this [Peer] has none; every peer needs one"});
+    }
+  }
+  const auto is_v6 = [](const InterfaceAddress& a) { return a.prefix.address.family == Family::v6; };
+  const auto v6 = std::find_if(config_.addresses.begin(), config_.addresses.end(), is_v6);
+  if (config_.mtu && *config_.mtu < kLeastIpv6Mtu && v6 != config_.addresses.end()) {
+    warn(v6->line, "Address",
+         "an MTU of " + std::to_string(*config_.mtu) +
+             " is too small for IPv6; the kernel takes IPv6 addresses from 1280 on");
+  }
+  warn_of_peers();
+  return {};
+}
+
+void Parser::warn_of_peers() {
+  std::map<crypto::PublicKey, int> keys;
+  std::map<Prefix, crypto::PublicKey> owners;
+  std::optional<crypto::PublicKey> own;
+  if (config_.private_key) own = crypto::public_key_of(*config_.private_key);
+  for (const WgPeer& peer : config_.peers) {
+    if (own && peer.public_key == *own) {
+      warn(peer.line, "PublicKey",
+           "this is the interface's own key; the peer is skipped, as the kernel does");
+    }
+    const auto [seen, fresh] = keys.emplace(peer.public_key, peer.line);
+    if (!fresh) {
+      warn(peer.line, "PublicKey",
+           "the same key stands in line " + std::to_string(seen->second) +
+               "; the later [Peer] replaces the AllowedIPs of the earlier one");
+    }
+    for (const wg::AllowedIpChange& entry : peer.allowed_ips) {
+      if (entry.remove) continue;
+      const auto [owner, first] = owners.emplace(entry.prefix, peer.public_key);
+      if (!first && owner->second != peer.public_key) {
+        warn(peer.line, "AllowedIPs", entry.prefix.text() + " is given to two peers; the later one has it");
+        owner->second = peer.public_key;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+ConfigResult<WgQuickConfig> parse_wg_quick(std::string_view text) {
+  return Parser().parse(text);
+}
+
+bool valid_interface_name(std::string_view name) noexcept {
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '=' || c == '+' || c == '.' || c == '-';
+  };
+  return !name.empty() && name.size() <= kLongestInterfaceName && name != "." && name != ".." &&
+         std::all_of(name.begin(), name.end(), allowed);
+}
+
+wg::DeviceUpdate WgQuickConfig::device_update() const {
+  wg::DeviceUpdate out;
+  if (private_key) out.private_key = private_key->copy();
+  out.listen_port = listen_port;
+  out.fwmark = fwmark;
+  out.replace_peers = true;
+  for (const WgPeer& peer : peers) {
+    wg::PeerUpdate& update = out.peers.emplace_back();
+    update.public_key = peer.public_key;
+    update.replace_allowed_ips = true;
+    if (peer.preshared_key) update.preshared_key = peer.preshared_key->copy();
+    if (peer.endpoint) update.endpoint = peer.endpoint->numeric();
+    update.persistent_keepalive_s = peer.persistent_keepalive_s;
+    update.allowed_ips = peer.allowed_ips;
+  }
+  return out;
+}
+
+}  // namespace hats::config

@@ -1,0 +1,76 @@
+// The file that SaveConfig writes (wg-quick(8)): wg-quick's keys first, then what `wg showconf` would print.
+#include "core/config/wg_quick.hpp"
+
+namespace hats::config {
+namespace {
+
+void add(std::string& out, std::string_view key, std::string_view value) {
+  out += key;
+  out += " = ";
+  out += value;
+  out += '\n';
+}
+
+std::string join(const std::vector<std::string>& first, const std::vector<std::string>& second) {
+  std::string out;
+  for (const auto* list : {&first, &second}) {
+    for (const std::string& word : *list) out += (out.empty() ? "" : ", ") + word;
+  }
+  return out;
+}
+
+void add_secret(std::string& out, std::string_view key, std::span<const uint8_t, crypto::kKeySize> bytes) {
+  std::string text = crypto::key_to_base64(bytes);
+  add(out, key, text);
+  crypto::wipe({reinterpret_cast<uint8_t*>(text.data()), text.size()});
+}
+
+void add_interface(std::string& out, const WgQuickConfig& config, const LiveInterface& live) {
+  for (const Prefix& address : live.addresses) add(out, "Address", address.text());
+  const std::string dns = join(config.dns_servers, config.dns_search);
+  if (!dns.empty()) add(out, "DNS", dns);
+  if (live.mtu) add(out, "MTU", std::to_string(*live.mtu));
+  if (config.table.kind == RouteTable::Kind::off) add(out, "Table", "off");
+  if (config.table.kind == RouteTable::Kind::table) add(out, "Table", config.table.table);
+  if (config.save_config) add(out, "SaveConfig", "true");
+  for (const Hook& hook : config.pre_up) add(out, "PreUp", hook.command);
+  for (const Hook& hook : config.post_up) add(out, "PostUp", hook.command);
+  for (const Hook& hook : config.pre_down) add(out, "PreDown", hook.command);
+  for (const Hook& hook : config.post_down) add(out, "PostDown", hook.command);
+}
+
+std::string hex_mark(uint32_t mark) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string digits;
+  for (; mark != 0; mark >>= 4) digits.insert(digits.begin(), kDigits[mark & 15]);
+  return "0x" + digits;
+}
+
+void add_peer(std::string& out, const wg::PeerSnapshot& peer) {
+  out += "\n[Peer]\n";
+  add(out, "PublicKey", crypto::key_to_base64(peer.public_key.bytes));
+  if (!peer.preshared_key.is_zero()) add_secret(out, "PresharedKey", peer.preshared_key.view());
+  std::string prefixes;
+  for (const Prefix& prefix : peer.allowed_ips) prefixes += (prefixes.empty() ? "" : ", ") + prefix.text();
+  if (!prefixes.empty()) add(out, "AllowedIPs", prefixes);
+  if (peer.endpoint.is_set()) add(out, "Endpoint", peer.endpoint.text());
+  if (peer.persistent_keepalive_s != 0) {
+    add(out, "PersistentKeepalive", std::to_string(peer.persistent_keepalive_s));
+  }
+}
+
+}  // namespace
+
+std::string format_wg_quick(const WgQuickConfig& config, const wg::DeviceSnapshot& device,
+                            const LiveInterface& live) {
+  std::string out = "[Interface]\n";
+  out.reserve(4'096 + device.peers.size() * 512);  // growing would leave copies of secrets behind
+  add_interface(out, config, live);
+  if (device.listen_port != 0) add(out, "ListenPort", std::to_string(device.listen_port));
+  if (device.fwmark != 0) add(out, "FwMark", hex_mark(device.fwmark));
+  if (device.private_key) add_secret(out, "PrivateKey", device.private_key->view());
+  for (const wg::PeerSnapshot& peer : device.peers) add_peer(out, peer);
+  return out;
+}
+
+}  // namespace hats::config

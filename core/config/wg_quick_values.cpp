@@ -69,7 +69,7 @@ ValueResult<void> parse_key(std::string_view value, std::span<uint8_t, crypto::k
 
 ValueResult<PortText> parse_port(std::string_view value) {
   if (const auto number = parse_decimal(value, 65'535)) return PortText{static_cast<uint16_t>(*number), {}};
-  if (all_digits(value) || !is_word(value)) {
+  if (all_digits(value) || !is_word(value) || value.front() == '-') {
     return std::unexpected(quoted(value) + " is not a port; a port is 0 to 65535, or the name of a service");
   }
   return PortText{std::nullopt, std::string(value)};

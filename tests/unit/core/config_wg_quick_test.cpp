@@ -1,0 +1,263 @@
+// wg-quick's file (formats.md 1): what both stock parsers take, what they refuse, and how we say so.
+#include <gtest/gtest.h>
+
+#include "core/config/wg_quick.hpp"
+
+namespace hats::config {
+namespace {
+
+const std::string kPrivate = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=";
+const std::string kPublic = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
+const std::string kOther = "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=";
+
+const std::string kGuide =
+    "[Interface]\nAddress    = 10.0.0.1/30\nListenPort = 51820\nPrivateKey = " + kPrivate +
+    "\n# Disable WireGuard's built-in routing table management when using\n# an external routing daemon "
+    "(e.g. BIRD, FRR)\n"
+    "Table = off\n\n[Peer]\nPublicKey           = " +
+    kPublic +
+    "\nAllowedIPs          = 0.0.0.0/0, ::/0\nEndpoint            = 192.0.2.2:51821\nPersistentKeepalive = "
+    "25\n";
+
+WgQuickConfig accept(const std::string& text) {
+  auto config = parse_wg_quick(text);
+  EXPECT_TRUE(config) << (config ? "" : config.error().text("F")) << "\n" << text;
+  return config ? std::move(*config) : WgQuickConfig{};
+}
+
+std::string refuse(const std::string& text) {
+  const auto config = parse_wg_quick(text);
+  EXPECT_FALSE(config) << text;
+  return config ? "" : config.error().text("F");
+}
+
+std::string interface_with(const std::string& line) {
+  return "[Interface]\n" + line + "\n";
+}
+std::string peer_with(const std::string& line) {
+  return "[Peer]\nPublicKey = " + kPublic + "\n" + line + "\n";
+}
+
+TEST(WgQuickTest, TheGuidesFileIsTakenAsItIs) {
+  const WgQuickConfig config = accept(kGuide);
+  ASSERT_EQ(config.addresses.size(), 1u);
+  EXPECT_EQ(config.addresses[0].prefix.text(), "10.0.0.1/30");
+  EXPECT_EQ(config.listen_port, 51820);
+  EXPECT_EQ(crypto::key_to_base64(config.private_key->view()), kPrivate);
+  EXPECT_EQ(config.table.kind, RouteTable::Kind::off);
+  ASSERT_EQ(config.peers.size(), 1u);
+  const WgPeer& peer = config.peers[0];
+  EXPECT_EQ(crypto::key_to_base64(peer.public_key.bytes), kPublic);
+  ASSERT_EQ(peer.allowed_ips.size(), 2u);
+  EXPECT_EQ(peer.allowed_ips[1].prefix.text(), "::/0");
+  EXPECT_EQ(peer.endpoint->numeric()->text(), "192.0.2.2:51821");
+  EXPECT_EQ(peer.persistent_keepalive_s, 25);
+  EXPECT_TRUE(config.warnings.empty());
+}
+
+TEST(WgQuickTest, PlaceholdersOfTheGuideAreNamed) {
+  std::string text = kGuide;
+  text.replace(text.find("10.0.0.1/30"), 11, "{your tunnel ip cidr}");
+  EXPECT_EQ(refuse(text),
+            "F:2: Address: the placeholder {your tunnel ip cidr} of the guide is not filled in; put your own "
+            "value there, without braces");
+  text = kGuide;
+  text.replace(text.find(kPublic), kPublic.size(), "{our public key}");
+  EXPECT_NE(refuse(text).find("F:10: PublicKey: the placeholder {our public key}"), std::string::npos);
+}
+
+TEST(WgQuickTest, SecretsAreNeverRepeatedInMessages) {
+  const std::string broken = kPrivate.substr(0, 43);
+  const std::string message = refuse(interface_with("PrivateKey = " + broken));
+  EXPECT_EQ(message.find(broken), std::string::npos) << message;
+  EXPECT_NE(message.find("F:2: PrivateKey: not a key"), std::string::npos) << message;
+  EXPECT_EQ(refuse(peer_with("PresharedKey = " + broken)).find(broken), std::string::npos);
+}
+
+TEST(WgQuickTest, LinesMayEndInCrLfAndTheLastMayHaveNoEnd) {
+  std::string text = kGuide;
+  for (size_t at = 0; (at = text.find('\n', at)) != std::string::npos; at += 2) text.insert(at, "\r");
+  text.resize(text.size() - 2);
+  EXPECT_EQ(accept(text).peers[0].persistent_keepalive_s, 25);
+}
+
+TEST(WgQuickTest, KeysAndSectionsIgnoreCaseAndWgIgnoresBlanksAnywhere) {
+  const WgQuickConfig config = accept("[INTERFACE]\nlistenport=1\n[peer]\npublic key = " + kPublic +
+                                      "\nAllowed IPs = 10.0.0.1 / 8 , fd00:: /8\n");
+  EXPECT_EQ(config.listen_port, 1);
+  ASSERT_EQ(config.peers[0].allowed_ips.size(), 2u);
+  EXPECT_EQ(config.peers[0].allowed_ips[0].prefix.text(), "10.0.0.0/8");
+  ASSERT_EQ(config.warnings.size(), 1u);  // host bits
+  EXPECT_EQ(config.warnings[0].line, 5);
+}
+
+TEST(WgQuickTest, AHashBeginsACommentAnywhereButInHooks) {
+  const WgQuickConfig config =
+      accept("[Interface] # here\nListenPort = 5 # five\nPostUp = echo '#1' # kept\n# all\n");
+  EXPECT_EQ(config.listen_port, 5);
+  ASSERT_EQ(config.post_up.size(), 1u);
+  EXPECT_EQ(config.post_up[0].command, "echo '#1' # kept");
+  EXPECT_EQ(config.post_up[0].line, 3);
+}
+
+TEST(WgQuickTest, SectionsMayRepeatKeysMergeAndTheLastScalarWins) {
+  const WgQuickConfig config = accept(
+      "[Interface]\nAddress = 10.0.0.1/24\nMTU = 1400\n[Peer]\nPublicKey = " + kOther +
+      "\nPublicKey = " + kPublic + "\n[Interface]\nAddress = fd00::1/64 10.0.1.1, 10.0.2.1/24\nMTU=1300\n");
+  ASSERT_EQ(config.addresses.size(), 4u);
+  EXPECT_EQ(config.addresses[2].prefix.text(), "10.0.1.1/32");
+  EXPECT_EQ(config.mtu, 1300u);
+  EXPECT_EQ(crypto::key_to_base64(config.peers[0].public_key.bytes), kPublic);
+}
+
+TEST(WgQuickTest, EveryFaultNamesItsLineAndKeyAndWhatWouldBeRight) {
+  const struct {
+    std::string text;
+    std::string_view expected;
+  } faults[] = {
+      {"\xEF\xBB\xBF[Interface]\n", "F:1: the file begins with a byte order mark"},
+      {"; comment\n", "F:1: the line is neither a section nor a key; a comment begins with '#'"},
+      {"ListenPort = 1\n", "F:1: ListenPort: a key before any section"},
+      {"[Interfaces]\n", "F:1: unknown section [Interfaces]"},
+      {interface_with("nonsense"), "F:2: the line is neither a section nor a key"},
+      {interface_with("AllowedIPs = ::/0"), "F:2: AllowedIPs: this key belongs in [Peer]"},
+      {peer_with("MTU = 1400"), "F:3: MTU: this key belongs in [Interface]"},
+      {peer_with("AllowedIP = ::/0"), "F:3: AllowedIP: unknown key in [Peer]; did you mean AllowedIPs?"},
+      {interface_with("Colour = red"), "F:2: Colour: unknown key in [Interface]; the keys are PrivateKey"},
+      {interface_with("ListenPort ="), "F:2: ListenPort: the value is empty"},
+      {interface_with("ListenPort = 65536"), "F:2: ListenPort: '65536' is not a port; a port is 0 to 65535"},
+      {interface_with("ListenPort = -1"), "F:2: ListenPort: '-1' is not a port"},
+      {interface_with("FwMark = 0xzz"), "F:2: FwMark: '0xzz' is not a mark"},
+      {interface_with("FwMark = 4294967296"), "F:2: FwMark:"},
+      {interface_with("MTU = 67"), "F:2: MTU: '67' is not an MTU; it must be 68 to 65535"},
+      {interface_with("Address = 10.0.0.1/33"), "F:2: Address: '10.0.0.1/33' has the prefix length '33'"},
+      {interface_with("Address = 10.0.0.1/255.0.0.0"), "has a dotted mask; write a prefix length, 0 to 32"},
+      {interface_with("Address = host"), "F:2: Address: 'host' is not an address"},
+      {interface_with("Table = a b"), "F:2: Table:"},
+      {interface_with("Table = 0"), "F:2: Table:"},
+      {interface_with("SaveConfig = yes"), "F:2: SaveConfig: 'yes' is neither true nor false"},
+      {interface_with("Save Config = true"), "F:2: Save Config:"},
+      {interface_with("PrivateKey = " + kPrivate.substr(0, 43)), "and has 43"},
+      {peer_with("AllowedIPs = 10.0.0.0/8,"), "F:3: AllowedIPs: an entry is empty"},
+      {peer_with("AllowedIPs = "), "F:3: AllowedIPs: the value is empty"},
+      {peer_with("AllowedIPs = ::/129"), "0 to 128"},
+      {peer_with("Endpoint = 192.0.2.1"), "F:3: Endpoint: '192.0.2.1' has no port"},
+      {peer_with("Endpoint = [2001:db8::1]"), "has no port"},
+      {peer_with("Endpoint = [2001:db8::1:51820"), "lacks a ']'"},
+      {peer_with("Endpoint = a_b!c:5"), "has neither an address nor a host name"},
+      {peer_with("Endpoint = 192.0.2.1:70000"), "is not a port"},
+      {peer_with("PersistentKeepalive = 65536"), "F:3: PersistentKeepalive:"},
+      {"[Interface]\n[Peer]\nAllowedIPs = ::/0\n", "F:2: PublicKey: this [Peer] has none"},
+      {std::string("[Interface]\nMTU = 1\0\n", 20), "zero byte"},
+  };
+  for (const auto& fault : faults) {
+    const std::string message = refuse(fault.text);
+    EXPECT_NE(message.find(fault.expected), std::string::npos)
+        << "got: " << message << "\nwant: " << fault.expected;
+  }
+}
+
+TEST(WgQuickTest, ValuesComeInAllTheirForms) {
+  EXPECT_EQ(accept(interface_with("FwMark = OFF")).fwmark, 0u);
+  EXPECT_EQ(accept(interface_with("FwMark = 0xCa6C")).fwmark, 0xca6cu);
+  EXPECT_EQ(accept(interface_with("FwMark = 51820")).fwmark, 51820u);
+  EXPECT_EQ(accept(interface_with("ListenPort = ntp")).listen_service, "ntp");
+  EXPECT_EQ(accept(peer_with("PersistentKeepalive = Off")).peers[0].persistent_keepalive_s, 0);
+  EXPECT_EQ(accept(interface_with("SaveConfig = TRUE")).save_config, true);
+  EXPECT_EQ(accept(interface_with("Table = 1234")).table.table, "1234");
+  EXPECT_EQ(accept(interface_with("Table = main")).table.table, "main");
+  const WgQuickConfig off = accept(interface_with("Table = Off"));
+  EXPECT_EQ(off.table.kind, RouteTable::Kind::off);
+  EXPECT_EQ(off.warnings.size(), 1u);
+  const WgQuickConfig dns = accept(interface_with("DNS = 1.1.1.1, example.org fd00::53"));
+  EXPECT_EQ(dns.dns_servers, (std::vector<std::string>{"1.1.1.1", "fd00::53"}));
+  EXPECT_EQ(dns.dns_search, (std::vector<std::string>{"example.org"}));
+}
+
+TEST(WgQuickTest, EndpointsComeInAllTheirForms) {
+  const struct {
+    std::string_view text, host, port, numeric;
+  } forms[] = {
+      {"192.0.2.1:51820", "192.0.2.1", "51820", "192.0.2.1:51820"},
+      {"[2001:db8::1]:51820", "2001:db8::1", "51820", "[2001:db8::1]:51820"},
+      {"2001:db8::1:51820", "2001:db8::1", "51820", "[2001:db8::1]:51820"},
+      {"[fe80::1%7]:5", "fe80::1%7", "5", "[fe80::1%7]:5"},
+      {"[fe80::1%eth0]:5", "fe80::1%eth0", "5", ""},
+      {"peer.example.org:wireguard", "peer.example.org", "wireguard", ""},
+  };
+  for (const auto& form : forms) {
+    const auto endpoint = accept(peer_with("Endpoint = " + std::string(form.text))).peers[0].endpoint;
+    ASSERT_TRUE(endpoint);
+    EXPECT_EQ(endpoint->host, form.host);
+    EXPECT_EQ(endpoint->port, form.port);
+    const auto numeric = endpoint->numeric();
+    EXPECT_EQ(numeric ? numeric->text() : "", form.numeric);
+  }
+}
+
+TEST(WgQuickTest, AllowedIpsMayBeAddedAndTakenAway) {
+  const auto ips = accept(peer_with("AllowedIPs = +10.0.0.0/8, -10.1.0.0/16,10.2.3.4")).peers[0].allowed_ips;
+  ASSERT_EQ(ips.size(), 3u);
+  EXPECT_FALSE(ips[0].remove);
+  EXPECT_TRUE(ips[1].remove);
+  EXPECT_EQ(ips[2].prefix.text(), "10.2.3.4/32");
+}
+
+TEST(WgQuickTest, WhatIsTakenButDoubtfulDrawsAWarning) {
+  const WgQuickConfig same = accept(peer_with("") + peer_with(""));
+  ASSERT_EQ(same.warnings.size(), 1u);
+  EXPECT_NE(same.warnings[0].message.find("line 1"), std::string::npos);
+  const WgQuickConfig moved =
+      accept(peer_with("AllowedIPs = ::/0") + "[Peer]\nPublicKey = " + kOther + "\nAllowedIPs = ::/0\n");
+  ASSERT_EQ(moved.warnings.size(), 1u);
+  const WgQuickConfig small = accept(interface_with("MTU = 1279\nAddress = fd00::1/64"));
+  ASSERT_EQ(small.warnings.size(), 1u);
+  EXPECT_EQ(small.warnings[0].line, 3);
+}
+
+TEST(WgQuickTest, InterfaceNamesFollowTheKernelsRules) {
+  for (const char* good : {"wg0", "a", "fifteen-letters", "a=b+c.d-e_f"})
+    EXPECT_TRUE(valid_interface_name(good)) << good;
+  for (const char* bad : {"", ".", "..", "sixteen-letters1", "a/b", "a b", "{name}", "a:b"}) {
+    EXPECT_FALSE(valid_interface_name(bad)) << bad;
+  }
+}
+
+TEST(WgQuickTest, TheUpdateReplacesPeersAndLeavesNamesToTheResolver) {
+  const wg::DeviceUpdate update =
+      accept(kGuide + "[Peer]\nPublicKey = " + kOther + "\nEndpoint = name.example:5\n").device_update();
+  EXPECT_TRUE(update.replace_peers);
+  EXPECT_EQ(update.listen_port, 51820);
+  ASSERT_EQ(update.peers.size(), 2u);
+  EXPECT_TRUE(update.peers[0].replace_allowed_ips);
+  EXPECT_EQ(update.peers[0].endpoint->text(), "192.0.2.2:51821");
+  EXPECT_FALSE(update.peers[1].endpoint);
+}
+
+TEST(WgQuickTest, WhatSaveConfigWritesParsesToTheSame) {
+  const std::string text =
+      "[Interface]\nAddress = 10.0.0.1/24\nAddress = fd00::1/64\nDNS = 1.1.1.1, example.org\nMTU = "
+      "1400\nTable = 77\n"
+      "SaveConfig = true\nPreUp = a\nPostUp = b # c\nPreDown = d\nPostDown = e\nListenPort = 4242\nFwMark = "
+      "0xca6c\nPrivateKey = " +
+      kPrivate + "\n\n[Peer]\nPublicKey = " + kPublic + "\nPresharedKey = " + kOther +
+      "\nAllowedIPs = 10.0.0.0/8, ::/0\nEndpoint = [2001:db8::1]:99\nPersistentKeepalive = 25\n";
+  const WgQuickConfig config = accept(text);
+  wg::DeviceSnapshot device;
+  device.private_key = config.private_key->copy();
+  device.listen_port = 4242;
+  device.fwmark = 0xca6c;
+  wg::PeerSnapshot& peer = device.peers.emplace_back();
+  peer.public_key = config.peers[0].public_key;
+  peer.preshared_key = config.peers[0].preshared_key->copy();
+  peer.endpoint = *config.peers[0].endpoint->numeric();
+  peer.persistent_keepalive_s = 25;
+  for (const auto& entry : config.peers[0].allowed_ips) peer.allowed_ips.push_back(entry.prefix);
+  LiveInterface live;
+  for (const auto& address : config.addresses) live.addresses.push_back(address.prefix);
+  live.mtu = config.mtu;
+  EXPECT_EQ(format_wg_quick(config, device, live), text);
+}
+
+}  // namespace
+}  // namespace hats::config

@@ -23,14 +23,19 @@ namespace {
 /// Below this the kernel takes IPv6 off a link (RFC 8200 5).
 constexpr uint32_t kIpv6MinimumMtu = 1280;
 
-bool is_default_by_policy(const config::WgQuickConfig& config) {
+bool has_default_by_policy(const config::WgQuickConfig& config) {
   if (config.table.kind != config::RouteTable::Kind::automatic) return false;
   for (const auto& peer : config.peers) {
     for (const auto& change : peer.allowed_ips) {
       if (change.prefix.length == 0) return true;
     }
   }
-  return !config.pre_up.empty();
+  return false;
+}
+
+bool has_hooks(const config::WgQuickConfig& config) {
+  return !config.pre_up.empty() || !config.post_up.empty() || !config.pre_down.empty() ||
+         !config.post_down.empty();
 }
 
 }  // namespace
@@ -44,8 +49,8 @@ HostSetup::HostSetup(config::WgQuickConfig config, std::string interface, std::s
       record_(options_.run_directory, interface_, file_) {}
 
 bool HostSetup::needs_keeper() const {
-  return !config_.pre_down.empty() || !config_.post_down.empty() || config_.save_config ||
-         !config_.dns_servers.empty() || is_default_by_policy(config_);
+  return has_hooks(config_) || config_.save_config || !config_.dns_servers.empty() ||
+         has_default_by_policy(config_);
 }
 
 std::expected<void, SetupError> HostSetup::up(DeviceControl& device) {

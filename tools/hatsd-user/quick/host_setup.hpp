@@ -43,8 +43,8 @@ class HostSetup {
   /// `file` is the path of the configuration, for messages and SaveConfig.
   HostSetup(config::WgQuickConfig config, std::string interface, std::string file, HostOptions options);
 
-  /// True if the way back needs root: PreDown, PostDown, SaveConfig, DNS, or a default route by policy (also
-  /// one that a PreUp hook may ask for with `wg set`).
+  /// True if another process than the data process must do this: one with all of root's rights, for hooks
+  /// (which may also speak to the device while they run), DNS, SaveConfig and a default route by policy.
   [[nodiscard]] bool needs_keeper() const;
 
   /// The device exists, is down and has no configuration. All or nothing: on an error, or when interrupted,

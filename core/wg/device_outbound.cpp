@@ -12,13 +12,15 @@
 namespace hats::wg {
 namespace {
 
-/// Zeros to a multiple of 16, but not beyond the interface's MTU, as the kernel's calculate_skb_padding.
+/// Zeros to a multiple of 16, but not beyond the interface's MTU, as the kernel's calculate_skb_padding; nor
+/// beyond what a datagram carries.
 uint32_t padded_size(uint32_t size, uint32_t mtu) noexcept {
   constexpr uint32_t kMask = kPaddingMultiple - 1;
-  if (mtu == 0) return (size + kMask) & ~kMask;
+  const uint32_t limit = std::max(size, kMaxInnerPacket);
+  if (mtu == 0) return std::min(limit, (size + kMask) & ~kMask);
   // A packet larger than the MTU is padded by its last unit, so that the clamp cannot cut it.
   const uint32_t last_unit = size > mtu ? size % mtu : size;
-  return size + std::min(mtu, (last_unit + kMask) & ~kMask) - last_unit;
+  return std::min(limit, size + std::min(mtu, (last_unit + kMask) & ~kMask) - last_unit);
 }
 
 /// Appends a job to the run of its keypair.

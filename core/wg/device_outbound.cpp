@@ -7,6 +7,7 @@
 #include "core/packet/ecn.hpp"
 #include "core/packet/ip_view.hpp"
 #include "core/wg/device_impl.hpp"
+#include "core/wg/loop_guard.hpp"
 #include "core/wg/run_writer.hpp"
 
 namespace hats::wg {
@@ -124,6 +125,9 @@ size_t Device::Impl::route(Now now, std::span<const packet::Piece> pieces, const
     Route& out = routes[i];
     if (i == 0 || !same_destination(pieces[i - 1], piece)) found = find_route(piece);
     out = found;
+    if (out.to_endpoint && is_own_datagram(piece.header(), out.peer->endpoint, listen_port)) {
+      out = {.reason = DropReason::tx_loop};
+    }
     out.ds = packet::encapsulate_ecn(0, inner_ds(piece.header()));
     const uint32_t size = padded_size(piece.size, mtu) + kDataOverhead;
     if (piece.size > kMaxInnerPacket || (size > largest_datagram && largest_datagram != 0)) {
@@ -159,7 +163,7 @@ Device::Impl::Route Device::Impl::find_route(const packet::Piece& piece) const n
   Peer* peer = find(id);
   if (!peer) return {.reason = DropReason::tx_no_peer};
   if (!peer->endpoint.is_set()) return {.reason = DropReason::tx_no_endpoint};
-  return {.peer = peer};
+  return {.peer = peer, .to_endpoint = goes_to_endpoint(header, peer->endpoint)};
 }
 
 Device::Impl::Group& Device::Impl::group_of(Peer& peer, Now now) {

@@ -93,7 +93,7 @@ HostSetup::Done HostSetup::bring_up(DeviceControl& device) {
 HostSetup::Done HostSetup::open() {
   auto netlink = tun::Netlink::open();
   if (!netlink) return fail(1, "", std::string("netlink: ") + std::strerror(netlink.error()));
-  netlink_ = std::move(*netlink);
+  netlink_ = std::make_unique<tun::Netlink>(std::move(*netlink));
   const auto link = netlink_->link(interface_);
   if (!link) return fail(1, "", interface_ + ": " + std::strerror(link.error()));
   index_ = link->index;
@@ -171,6 +171,7 @@ void HostSetup::run_down_hooks(const std::vector<config::Hook>& hooks, const cha
 
 std::vector<UndoHook> HostSetup::post_down_hooks(const config::WgQuickConfig& config) const {
   std::vector<UndoHook> out;
+  out.reserve(config.post_down.size());
   for (const auto& hook : config.post_down) out.push_back({expand_hook(hook.command, interface_), hook.line});
   return out;
 }

@@ -1,0 +1,168 @@
+#include "tools/hatsd-user/cli/cli.hpp"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+#include <sstream>
+
+#include "tools/hatsd-user/cli/commands.hpp"
+#include "tools/hatsd-user/daemon/launch.hpp"
+
+namespace hats::app {
+
+namespace {
+
+constexpr const char* kDescription =
+    "Layer-3 tunnels in user space: WireGuard from wg-quick files, without a kernel module.\n"
+    "A bare NAME makes one interface for wg(8) and wg-quick(8) to configure.";
+
+constexpr const char* kEnvironment =
+    "Environment: HATSD_IO, HATSD_TUN_OFFLOAD, HATSD_WORKERS, HATSD_LOG_LEVEL set the defaults of the "
+    "options of `up`, "
+    "HATSD_AEAD=auto|sodium|ipsec-mb chooses the cipher's implementation.\n"
+    "An interface that is named like a command needs `--` before it. See hatsd-user(8).";
+
+/// Options of `up` as words, applied on top of the environment's.
+struct UpOptions {
+  std::string io, tun_offload, workers, log_level;
+};
+
+std::unexpected<AppError> no_such_command(const char* name, const char* what) {
+  return fail(
+      std::string(name) + ": this version has no " + what + "; it carries WireGuard from wg-quick files",
+      kExitUsage);
+}
+
+AppResult<void> apply_options(Settings& settings, const UpOptions& options) {
+  const std::pair<const char*, const std::string&> given[] = {{"io", options.io},
+                                                              {"tun-offload", options.tun_offload},
+                                                              {"workers", options.workers},
+                                                              {"log-level", options.log_level}};
+  for (const auto& [name, text] : given) {
+    if (text.empty()) continue;
+    if (auto applied = apply_setting(settings, name, text, std::string("--") + name); !applied)
+      return applied;
+  }
+  return {};
+}
+
+bool true_word(const char* text) {
+  return text != nullptr && std::strcmp(text, "1") == 0;
+}
+
+ParsedCommandLine refused(const AppError& error) {
+  return {
+      .line = {}, .run = false, .text = "hatsd-user: " + error.message + "\n", .exit_code = error.exit_code};
+}
+
+}  // namespace
+
+ParsedCommandLine parse_command_line(int argc, const char* const* argv, Environment environment) {
+  ParsedCommandLine out;
+  CommandLine& line = out.line;
+  UpOptions options;
+  bool foreground = false;
+
+  CLI::App app(kDescription, "hatsd-user");
+  app.footer(kEnvironment);
+  app.set_version_flag("--version", "hatsd-user " HATSD_VERSION);
+  app.add_flag("-f,--foreground", foreground, "Stay in the foreground, log to standard error");
+  std::string bare;
+  app.add_option("NAME", bare, "Make the interface NAME, to be configured by wg(8)");
+  app.require_subcommand(0, 1);
+
+  CLI::App* up = app.add_subcommand("up", "Bring interfaces up from their files, all or none");
+  up->add_flag("-f,--foreground", foreground, "Stay in the foreground, log to standard error");
+  up->add_option("--io", options.io, "Packet loop: auto, uring, epoll");
+  up->add_option("--tun-offload", options.tun_offload, "Segmentation offload of TUN: auto, off");
+  up->add_option("--workers", options.workers, "Threads that carry packets");
+  up->add_option("--log-level", options.log_level, "silent, error, warning, info, debug");
+  up->add_option("CONFIG", line.names, "NAME.conf, or the NAME of one in /etc/hatsd-user or /etc/wireguard")
+      ->required();
+
+  CLI::App* down = app.add_subcommand("down", "Take interfaces down, with all that came with them");
+  down->add_flag("--all", line.all, "All interfaces of this network namespace");
+  down->add_option("NAME", line.names, "Interfaces (or their files)");
+
+  CLI::App* show = app.add_subcommand("show", "Tell how interfaces are");
+  show->add_flag("--json", line.json, "As JSON");
+  show->add_option("NAME", line.names, "Interfaces; all if none is given");
+
+  CLI::App* check = app.add_subcommand("check", "Read files, explain them, bring nothing up");
+  check->add_option("CONFIG", line.names, "As for up")->required();
+
+  CLI::App* reload = app.add_subcommand("reload", "Apply a changed file without dropping sessions");
+  reload->add_option("NAME", line.names, "The interface")->required()->expected(1);
+
+  CLI::App* genkey = app.add_subcommand("genkey", "Write a new private key");
+  CLI::App* genpsk = app.add_subcommand("genpsk", "Write a new preshared key");
+  CLI::App* pubkey = app.add_subcommand("pubkey", "Read a private key, write its public key");
+  // Known words of the design that this version does not have yet: refused, not taken for interfaces.
+  CLI::App* tunnel = app.add_subcommand("tunnel", "")->group("")->prefix_command();
+  CLI::App* bench = app.add_subcommand("bench", "")->group("")->prefix_command();
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    std::ostringstream to_out, to_error;
+    const bool asked = app.exit(error, to_out, to_error) == 0;
+    out.text = asked ? to_out.str() : "hatsd-user: " + to_error.str();
+    out.exit_code = asked ? 0 : kExitUsage;
+    return out;
+  }
+
+  auto settings = settings_from_environment(environment);
+  if (!settings) return refused(settings.error());
+  line.settings = *settings;
+  if (auto applied = apply_options(line.settings, options); !applied) return refused(applied.error());
+  line.settings.foreground = foreground;
+
+  if (tunnel->parsed()) return refused(no_such_command("tunnel", "GRE, SIT or ip6gre tunnels").error());
+  if (bench->parsed()) return refused(no_such_command("bench", "benchmark command").error());
+  if (up->parsed()) line.command = Command::up;
+  if (down->parsed()) line.command = Command::down;
+  if (show->parsed()) line.command = Command::show;
+  if (check->parsed()) line.command = Command::check;
+  if (reload->parsed()) line.command = Command::reload;
+  if (genkey->parsed()) line.command = Command::genkey;
+  if (genpsk->parsed()) line.command = Command::genpsk;
+  if (pubkey->parsed()) line.command = Command::pubkey;
+
+  if (line.command == Command::down && line.names.empty() && !line.all) {
+    return refused({"down: give the NAME of an interface, or --all", kExitUsage});
+  }
+  if (line.command == Command::bare) {
+    if (bare.empty()) {
+      out.text = app.help();
+      out.exit_code = kExitUsage;
+      return out;
+    }
+    line.names = {bare};
+    // peers.md 4: wg-quick can pass no flag, so its users set this.
+    if (true_word(environment("WG_PROCESS_FOREGROUND"))) line.settings.foreground = true;
+  }
+  out.run = true;
+  return out;
+}
+
+int run_command_line(int argc, char** argv) {
+  const auto environment = +[](const char* name) -> const char* {
+    return std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody calls setenv
+  };
+  const ParsedCommandLine parsed = parse_command_line(argc, argv, environment);
+  if (!parsed.run) {
+    (parsed.exit_code == 0 ? std::cout : std::cerr) << parsed.text << std::flush;
+    return parsed.exit_code;
+  }
+  const int code = run_command(parsed.line);
+  std::cout.flush();
+  // Not exit(): a name look-up that hangs must not hold the end of the process.
+  (void)std::fflush(nullptr);
+  _exit(code);
+}
+
+}  // namespace hats::app

@@ -1,0 +1,308 @@
+#include "tools/hatsd-user/cli/commands.hpp"
+
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <ctime>
+#include <iostream>
+#include <thread>
+
+#include "core/config/wg_quick.hpp"
+#include "crypto/rng.hpp"
+#include "crypto/x25519.hpp"
+#include "tools/hatsd-user/cli/config_lookup.hpp"
+#include "tools/hatsd-user/cli/show_text.hpp"
+#include "tools/hatsd-user/control/control_client.hpp"
+#include "tools/hatsd-user/daemon/launch.hpp"
+#include "tools/hatsd-user/daemon/local_host.hpp"
+#include "tools/hatsd-user/daemon/log.hpp"
+#include "tools/hatsd-user/quick/host_setup.hpp"
+#include "tun/link.hpp"
+
+namespace hats::app {
+
+using nlohmann::json;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// How long `down` waits for a link to vanish after its process has answered.
+constexpr auto kLinkGoneTimeout = 10s;
+
+int complain(const AppError& error) {
+  std::cerr << "hatsd-user: " << error.message << '\n';
+  return error.exit_code;
+}
+
+bool link_exists(const std::string& name) {
+  auto netlink = tun::Netlink::open();
+  return netlink && netlink->link(name).has_value();
+}
+
+// ---- up, bare NAME ----
+
+AppResult<void> check_name_is_free(const std::string& name) {
+  if (link_exists(name)) {
+    std::string text = name + ": the interface exists already";
+    if (const auto live = all_live_interfaces()) {
+      if (const auto* ours = find_interface(*live, name)) {
+        text += ", process " + std::to_string(ours->process) + " serves it; `hatsd-user reload " + name +
+                "` applies a changed file, `hatsd-user down " + name + "` ends it";
+      }
+    }
+    return fail(text);
+  }
+  // What a process that died has left behind is undone first.
+  const auto undone = HostSetup::finish_undo(name, logging_host_options(-1));
+  if (!undone) return fail(name + ": " + undone.error());
+  return {};
+}
+
+int run_up(const CommandLine& line) {
+  std::vector<InterfaceFile> files;
+  std::vector<std::string> warnings;
+  for (const std::string& word : line.names) {
+    auto file = load_config(word, warnings);
+    if (!file) return complain(file.error());
+    for (const InterfaceFile& other : files) {
+      if (other.name == file->name)
+        return complain({word + ": " + other.path + " is the same interface", kExitUsage});
+    }
+    files.push_back(std::move(*file));
+  }
+  for (const std::string& warning : warnings) std::cerr << "hatsd-user: warning: " << warning << '\n';
+  for (const InterfaceFile& file : files) {
+    if (auto free = check_name_is_free(file.name); !free) return complain(free.error());
+  }
+  return launch_files(std::move(files), line.settings);
+}
+
+/// A descriptor number from the environment; -1 if it is not set.
+AppResult<int> descriptor_from(const char* variable) {
+  const char* text = std::getenv(variable);  // NOLINT(concurrency-mt-unsafe): one thread
+  if (text == nullptr || *text == '\0') return -1;
+  char* end = nullptr;
+  const long number = std::strtol(text, &end, 10);
+  struct stat status{};
+  if (*end != '\0' || number < 0 || number > 1'000'000 || fstat(static_cast<int>(number), &status) != 0) {
+    return fail(std::string(variable) + ": '" + text + "' is not an open descriptor", kExitUsage);
+  }
+  return static_cast<int>(number);
+}
+
+int run_bare(const CommandLine& line) {
+  const std::string& name = line.names.front();
+  if (!config::valid_interface_name(name)) {
+    return complain(
+        {"'" + name + "' cannot be an interface: a name has 1 to 15 characters of a-z A-Z 0-9 _ = + . -",
+         kExitUsage});
+  }
+  const auto tun_fd = descriptor_from("WG_TUN_FD");
+  if (!tun_fd) return complain(tun_fd.error());
+  const auto uapi_fd = descriptor_from("WG_UAPI_FD");
+  if (!uapi_fd) return complain(uapi_fd.error());
+  if (*tun_fd < 0) {
+    if (auto free = check_name_is_free(name); !free) return complain(free.error());
+  }
+  return launch_bare({.name = name,
+                      .file = {},
+                      .tun_fd = *tun_fd,
+                      .uapi_fd = *uapi_fd,
+                      .offload = line.settings.tun_offload},
+                     line.settings);
+}
+
+// ---- down, show, reload ----
+
+/// "NAME" of "NAME", "NAME.conf" or "/path/NAME.conf".
+std::string interface_of(const std::string& word) {
+  std::string name = word.substr(word.rfind('/') == std::string::npos ? 0 : word.rfind('/') + 1);
+  if (name.ends_with(".conf")) name.resize(name.size() - 5);
+  return name;
+}
+
+bool wait_until_gone(const std::string& name) {
+  const auto end = std::chrono::steady_clock::now() + kLinkGoneTimeout;
+  while (link_exists(name)) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(5ms);
+  }
+  return true;
+}
+
+AppResult<void> take_down(const std::vector<LiveInterface>& all, const std::string& name) {
+  const LiveInterface* live = find_interface(all, name);
+  if (live == nullptr) {
+    const auto undone = HostSetup::finish_undo(name, logging_host_options(-1));
+    if (!undone) return fail(name + ": " + undone.error());
+    if (!*undone)
+      return fail(name + ": hatsd-user has no such interface here (`hatsd-user show` lists them)");
+    return {};
+  }
+  if (auto done = control_request(live->socket, {{"op", "down"}, {"name", live->status.value("id", name)}});
+      !done) {
+    return std::unexpected(done.error());
+  }
+  if (live->here && !wait_until_gone(name)) return fail(name + ": the link is still there");
+  return {};
+}
+
+int run_down(const CommandLine& line) {
+  const auto all = all_live_interfaces();
+  if (!all) return complain(all.error());
+  std::vector<std::string> names;
+  for (const std::string& word : line.names) names.push_back(interface_of(word));
+  if (line.all) {
+    for (const LiveInterface& live : *all) {
+      if (live.here || live.born_here) names.push_back(live.name);
+    }
+  }
+  int code = 0;
+  for (const std::string& name : names) {
+    if (auto down = take_down(*all, name); !down) code = complain(down.error());
+  }
+  return code;
+}
+
+int run_show(const CommandLine& line) {
+  const auto all = all_live_interfaces();
+  if (!all) return complain(all.error());
+  std::vector<const LiveInterface*> wanted;
+  int code = 0;
+  for (const std::string& word : line.names) {
+    const std::string name = interface_of(word);
+    if (const LiveInterface* live = find_interface(*all, name)) {
+      wanted.push_back(live);
+    } else {
+      code = complain({name + ": hatsd-user has no such interface here"});
+    }
+  }
+  if (line.names.empty()) {
+    for (const LiveInterface& live : *all) {
+      if (live.here || live.born_here) wanted.push_back(&live);
+    }
+  }
+  if (line.json) {
+    json out = {{"interfaces", json::array()}};
+    for (const LiveInterface* live : wanted) out["interfaces"].push_back(live->status);
+    std::cout << out.dump(2, ' ', false, json::error_handler_t::replace) << '\n';
+    return code;
+  }
+  const char* separator = "";
+  for (const LiveInterface* live : wanted) {
+    std::cout << separator << show_text(live->status, std::time(nullptr), !live->here);
+    separator = "\n";
+  }
+  return code;
+}
+
+int run_reload(const CommandLine& line) {
+  const std::string name = interface_of(line.names.front());
+  const auto all = all_live_interfaces();
+  if (!all) return complain(all.error());
+  const LiveInterface* live = find_interface(*all, name);
+  if (live == nullptr) return complain({name + ": hatsd-user has no such interface here"});
+  const std::string path = live->status.value("file", "");
+  if (path.empty()) return complain({name + ": was not brought up from a file; use wg(8)"});
+  std::vector<std::string> warnings;
+  auto file = load_config(path, warnings);
+  if (!file) return complain(file.error());
+  for (const ConfigError& warning : file->config.warnings) {
+    std::cerr << "hatsd-user: warning: " << warning.text(path) << '\n';
+  }
+  const json request = {{"op", "reload"}, {"name", live->status.value("id", name)}, {"text", file->text}};
+  if (auto done = control_request(live->socket, request); !done) return complain(done.error());
+  return 0;
+}
+
+// ---- check ----
+
+int run_check(const CommandLine& line) {
+  int code = 0;
+  for (const std::string& word : line.names) {
+    std::vector<std::string> warnings;
+    auto file = load_config(word, warnings);
+    for (const std::string& warning : warnings) std::cout << "warning: " << warning << '\n';
+    if (!file) {
+      code = complain(file.error());
+      continue;
+    }
+    for (const ConfigError& warning : file->config.warnings) {
+      std::cout << "warning: " << warning.text(file->path) << '\n';
+    }
+    std::cout << file->path << ": interface " << file->name << ", " << file->config.peers.size()
+              << " peers: good\n";
+  }
+  return code;
+}
+
+// ---- Keys, as wg(8) ----
+
+int print_key(std::span<const uint8_t, crypto::kKeySize> key, bool secret) {
+  struct stat status{};
+  if (secret && fstat(STDOUT_FILENO, &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & 07) != 0) {
+    std::cerr << "Warning: writing to world accessible file.\nConsider setting the umask to 077 and trying "
+                 "again.\n";
+  }
+  std::string text = crypto::key_to_base64(key);
+  std::cout << text << std::endl;
+  crypto::wipe({reinterpret_cast<uint8_t*>(text.data()), text.size()});
+  return std::cout ? 0 : kExitFailure;
+}
+
+int run_genkey() {
+  crypto::SystemRng rng;
+  return print_key(crypto::generate_private_key(rng).view(), true);
+}
+
+int run_genpsk() {
+  crypto::SystemRng rng;
+  crypto::PresharedKey key;
+  rng.fill(key.span());
+  return print_key(key.view(), true);
+}
+
+int run_pubkey() {
+  std::string text;
+  std::getline(std::cin, text);
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0) text.pop_back();
+  crypto::PrivateKey key;
+  const bool good = crypto::key_from_base64(text, key.span());
+  crypto::wipe({reinterpret_cast<uint8_t*>(text.data()), text.size()});
+  if (!good) return complain({"pubkey: standard input holds no private key (44 characters of base64)"});
+  return print_key(crypto::public_key_of(key).bytes, false);
+}
+
+}  // namespace
+
+int run_command(const CommandLine& line) {
+  if (!crypto::initialise()) return complain({"no randomness: libsodium cannot start"});
+  set_up_log(LogTo::standard_error, LogLevel::warning);
+  switch (line.command) {
+    case Command::up:
+      return run_up(line);
+    case Command::down:
+      return run_down(line);
+    case Command::show:
+      return run_show(line);
+    case Command::check:
+      return run_check(line);
+    case Command::reload:
+      return run_reload(line);
+    case Command::genkey:
+      return run_genkey();
+    case Command::genpsk:
+      return run_genpsk();
+    case Command::pubkey:
+      return run_pubkey();
+    case Command::bare:
+      break;
+  }
+  return run_bare(line);
+}
+
+}  // namespace hats::app

@@ -1,0 +1,129 @@
+#include "tools/hatsd-user/cli/show_text.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <utility>
+
+#include "core/wg/drop_reason.hpp"
+
+namespace hats::app {
+
+using nlohmann::json;
+
+namespace {
+
+std::string joined(const json& list, const std::string& none) {
+  std::string out;
+  for (const json& item : list) {
+    if (!out.empty()) out += ", ";
+    out += item.get<std::string>();
+  }
+  return out.empty() ? none : out;
+}
+
+std::string features_text(const json& features) {
+  constexpr std::array<std::pair<const char*, const char*>, 4> kNames = {
+      {{"tun_tso", "TSO"}, {"tun_uso", "USO"}, {"udp_gso", "GSO"}, {"udp_gro", "GRO"}}};
+  std::string on, off;
+  for (const auto& [key, name] : kNames) {
+    std::string& list = features.value(key, false) ? on : off;
+    if (!list.empty()) list += ' ';
+    list += name;
+  }
+  if (on.empty()) return "none (not in use: " + off + ")";
+  return off.empty() ? on : on + " (not in use: " + off + ")";
+}
+
+std::string drop_text(const std::string& name) {
+  for (size_t i = 0; i < wg::kDropReasonNames.size(); ++i) {
+    if (wg::kDropReasonNames[i] == name) return std::string(wg::kDropReasonTexts[i]);
+  }
+  if (name == "tun_malformed") return "sent: TUN gave what is no packet";
+  if (name == "tun_write_failed") return "received: TUN did not take it";
+  if (name == "udp_send_failed") return "sent: the host's network refused the datagram";
+  if (name == "udp_send_queue_full") return "sent: the socket's queue was full";
+  return name;
+}
+
+std::string peer_text(const json& peer, int64_t now_s) {
+  std::string out = fmt::format("\npeer: {}\n", peer.value("public_key", ""));
+  if (peer.value("has_preshared_key", false)) out += "  preshared key: (hidden)\n";
+  if (peer.contains("endpoint") && peer["endpoint"].is_string()) {
+    out += "  endpoint: " + peer["endpoint"].get<std::string>();
+    if (peer.contains("source")) out += " from " + peer["source"].get<std::string>();
+    out += '\n';
+  }
+  if (peer.contains("waiting")) {
+    const std::string error = peer["waiting"].value("error", "");
+    out += "  endpoint: waiting for " + peer["waiting"].value("name", "") +
+           (error.empty() ? "" : ": " + error) + '\n';
+  }
+  out += "  allowed ips: " + joined(peer["allowed_ips"], "(none)") + '\n';
+  const int64_t handshake = peer.value("latest_handshake", int64_t{0});
+  if (handshake > 0) out += "  latest handshake: " + duration_text(now_s - handshake) + " ago\n";
+  if (const auto unanswered = peer.value("unanswered_handshakes", 0); unanswered > 0) {
+    out += fmt::format("  unanswered handshakes: {}\n", unanswered);
+  }
+  const uint64_t received = peer.value("rx_bytes", uint64_t{0}), sent = peer.value("tx_bytes", uint64_t{0});
+  if (received + sent > 0) {
+    out += fmt::format("  transfer: {} received, {} sent\n", bytes_text(received), bytes_text(sent));
+  }
+  if (const auto keepalive = peer.value("persistent_keepalive", 0); keepalive > 0) {
+    out += "  persistent keepalive: every " + duration_text(keepalive) + '\n';
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string duration_text(int64_t seconds) {
+  constexpr std::array<std::pair<int64_t, const char*>, 4> kUnits = {
+      {{86'400, "day"}, {3'600, "hour"}, {60, "minute"}, {1, "second"}}};
+  if (seconds <= 0) return "0 seconds";
+  std::string out;
+  for (const auto& [size, name] : kUnits) {
+    const int64_t count = seconds / size;
+    seconds %= size;
+    if (count > 0)
+      out += fmt::format("{}{} {}{}", out.empty() ? "" : ", ", count, name, count == 1 ? "" : "s");
+  }
+  return out;
+}
+
+std::string bytes_text(uint64_t bytes) {
+  constexpr std::array<const char*, 5> kUnits = {"KiB", "MiB", "GiB", "TiB", "PiB"};
+  if (bytes < 1024) return fmt::format("{} B", bytes);
+  double value = static_cast<double>(bytes) / 1024;
+  size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < kUnits.size(); ++unit) value /= 1024;
+  return fmt::format("{:.2f} {}", value, kUnits[unit]);
+}
+
+std::string show_text(const json& status, int64_t now_s, bool elsewhere) {
+  std::string out = fmt::format("interface: {}\n", status.value("name", ""));
+  if (elsewhere) {
+    out += fmt::format("  network namespace: net:[{}]\n", status.value("network_namespace", uint64_t{0}));
+  }
+  if (const auto file = status.value("file", ""); !file.empty()) out += "  file: " + file + '\n';
+  out += fmt::format("  process: {}\n", status.value("pid", 0));
+  if (status.contains("public_key")) out += "  public key: " + status["public_key"].get<std::string>() + '\n';
+  if (const auto port = status.value("listen_port", 0); port != 0)
+    out += fmt::format("  listening port: {}\n", port);
+  if (const auto mark = status.value("fwmark", uint32_t{0}); mark != 0)
+    out += fmt::format("  fwmark: {:#x}\n", mark);
+  out +=
+      fmt::format("  link: {}, MTU {}\n", status.value("up", false) ? "up" : "down", status.value("mtu", 0));
+  out += fmt::format("  packet loop: {}\n  AEAD: {}\n", status["backends"].value("io", ""),
+                     status["backends"].value("aead", ""));
+  out += "  offloads: " + features_text(status["features"]) + '\n';
+  for (const auto& [name, count] : status["drops"].items()) {
+    if (count.get<uint64_t>() > 0)
+      out += fmt::format("  dropped, {}: {}\n", drop_text(name), count.get<uint64_t>());
+  }
+  for (const json& warning : status["warnings"]) out += "  warning: " + warning.get<std::string>() + '\n';
+  for (const json& peer : status["peers"]) out += peer_text(peer, now_s);
+  return out;
+}
+
+}  // namespace hats::app

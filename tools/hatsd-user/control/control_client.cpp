@@ -1,0 +1,100 @@
+#include "tools/hatsd-user/control/control_client.hpp"
+
+#include <dirent.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <memory>
+
+#include "tools/hatsd-user/control/local_socket.hpp"
+#include "tools/hatsd-user/quick/undo_record.hpp"
+
+namespace hats::app {
+
+using nlohmann::json;
+
+namespace {
+
+std::vector<std::string> control_sockets() {
+  std::vector<std::string> out;
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(opendir(kRunDirectory), closedir);
+  if (!directory) return out;
+  while (const dirent* entry = readdir(directory.get())) {  // NOLINT(concurrency-mt-unsafe)
+    const std::string name = entry->d_name;
+    if (name.ends_with(".sock")) out.push_back(std::string(kRunDirectory) + "/" + name);
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+}  // namespace
+
+AppResult<json> control_request(const std::string& socket, const json& request) {
+  const auto fd = connect_to(socket);
+  if (!fd) return fail(errno_text(socket, fd.error()));
+  const std::string line = request.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  for (size_t sent = 0; sent < line.size();) {
+    const ssize_t count = send(fd->get(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return fail(errno_text(socket, errno));
+    sent += static_cast<size_t>(count);
+  }
+  std::string reply;
+  std::array<char, 65'536> buffer;
+  while (!reply.ends_with('\n')) {
+    const ssize_t count = recv(fd->get(), buffer.data(), buffer.size(), 0);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return fail(socket + ": the process ended before it answered");
+    reply.append(buffer.data(), static_cast<size_t>(count));
+  }
+  json answer = json::parse(reply, nullptr, false);
+  if (!answer.is_object()) return fail(socket + ": the answer is not understood");
+  if (answer.contains("error")) {
+    return fail(answer["error"].get<std::string>(), answer.value("exit_code", kExitFailure));
+  }
+  return answer;
+}
+
+AppResult<std::vector<LiveInterface>> all_live_interfaces() {
+  std::vector<LiveInterface> out;
+  const ino_t here = own_network_namespace();
+  for (const std::string& socket : control_sockets()) {
+    const auto fd = connect_to(socket);
+    if (!fd && fd.error() == ECONNREFUSED) {
+      (void)unlink(socket.c_str());  // its process died without a word
+      continue;
+    }
+    if (!fd && (fd.error() == EACCES || fd.error() == EPERM))
+      return fail(socket + ": not permitted; run as root");
+    if (!fd) continue;
+    const pid_t process = peer_process(fd->get());
+    auto answer = control_request(socket, {{"op", "show"}});
+    if (!answer) continue;  // it ended meanwhile
+    for (json& status : (*answer)["interfaces"]) {
+      LiveInterface live;
+      live.name = status.value("name", "");
+      live.socket = socket;
+      live.process = process;
+      live.here = status.value("network_namespace", ino_t{0}) == here;
+      live.born_here = network_namespace_of(process) == here;
+      live.status = std::move(status);
+      out.push_back(std::move(live));
+    }
+  }
+  return out;
+}
+
+const LiveInterface* find_interface(const std::vector<LiveInterface>& all, const std::string& name) {
+  const LiveInterface* moved = nullptr;
+  for (const LiveInterface& live : all) {
+    if (live.name != name) continue;
+    if (live.here) return &live;
+    if (live.born_here) moved = &live;
+  }
+  return moved;
+}
+
+}  // namespace hats::app

@@ -1,0 +1,35 @@
+// The other end of /run/hatsd-user/PID.sock, for the command line.
+#pragma once
+
+#include <sys/types.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tools/hatsd-user/daemon/app_error.hpp"
+
+namespace hats::app {
+
+/// An interface of some running process.
+struct LiveInterface {
+  std::string name;
+  std::string socket;  // of its process
+  pid_t process = 0;
+  bool here = false;       // its link is in the caller's network namespace
+  bool born_here = false;  // its process belongs to the caller's network namespace
+  nlohmann::json status;   // status_json()
+};
+
+/// Asks every process that answers. A socket file that nobody answers on is removed.
+[[nodiscard]] AppResult<std::vector<LiveInterface>> all_live_interfaces();
+
+/// The interface that NAME means to the caller: the one in its namespace, else one that was moved out of it.
+[[nodiscard]] const LiveInterface* find_interface(const std::vector<LiveInterface>& all,
+                                                  const std::string& name);
+
+/// Sends one request to a process and waits for its reply.
+[[nodiscard]] AppResult<nlohmann::json> control_request(const std::string& socket,
+                                                        const nlohmann::json& request);
+
+}  // namespace hats::app

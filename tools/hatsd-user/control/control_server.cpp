@@ -1,0 +1,93 @@
+#include "tools/hatsd-user/control/control_server.hpp"
+
+#include <unistd.h>
+
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/write.hpp>
+#include <utility>
+
+#include "crypto/secret.hpp"
+#include "tools/hatsd-user/quick/undo_record.hpp"
+
+namespace hats::app {
+
+using nlohmann::json;
+
+class ControlServer::Session : public std::enable_shared_from_this<Session> {
+ public:
+  Session(Protocol::socket socket, std::shared_ptr<ControlTarget*> target)
+      : socket_(std::move(socket)), target_(std::move(target)) {}
+  ~Session() { crypto::wipe({reinterpret_cast<uint8_t*>(request_.data()), request_.size()}); }
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  void read() {
+    boost::asio::async_read_until(socket_, boost::asio::dynamic_buffer(request_, kMaxControlRequest), '\n',
+                                  [self = shared_from_this()](boost::system::error_code error, size_t size) {
+                                    if (!error && *self->target_ != nullptr)
+                                      self->handle(self->request_.substr(0, size));
+                                  });
+  }
+
+ private:
+  void handle(const std::string& line) {
+    const json request = json::parse(line, nullptr, false);
+    const auto field = [&](const char* name) {
+      const auto found = request.find(name);
+      return found != request.end() && found->is_string() ? found->get<std::string>() : std::string();
+    };
+    ControlTarget& target = **target_;
+    const auto respond = [self = shared_from_this()](const json& answer) { self->reply(answer); };
+    const std::string operation = request.is_object() ? field("op") : std::string();
+    if (operation == "show") {
+      respond({{"interfaces", target.control_show()}});
+    } else if (operation == "down") {
+      target.control_down(field("name"), respond);
+    } else if (operation == "reload") {
+      target.control_reload(field("name"), field("text"), respond);
+    } else {
+      respond({{"error", "this process does not know the request; it may be of another version"}});
+    }
+  }
+
+  void reply(const json& answer) {
+    reply_ = answer.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+    boost::asio::async_write(socket_, boost::asio::buffer(reply_),
+                             [self = shared_from_this()](boost::system::error_code, size_t) {});
+  }
+
+  Protocol::socket socket_;
+  std::shared_ptr<ControlTarget*> target_;
+  std::string request_, reply_;
+};
+
+AppResult<std::unique_ptr<ControlServer>> ControlServer::open(boost::asio::io_context& io,
+                                                              ControlTarget& target) {
+  auto socket = listen_at(std::string(kRunDirectory) + "/" + std::to_string(getpid()) + ".sock", 0700);
+  if (!socket) return std::unexpected(socket.error());
+  return std::unique_ptr<ControlServer>(new ControlServer(io, target, std::move(*socket)));
+}
+
+ControlServer::ControlServer(boost::asio::io_context& io, ControlTarget& target, ListeningSocket socket)
+    : target_(std::make_shared<ControlTarget*>(&target)), acceptor_(io), file_(std::move(socket.file)) {
+  acceptor_.assign(Protocol(), socket.fd.release());
+  accept();
+}
+
+ControlServer::~ControlServer() {
+  *target_ = nullptr;
+  file_.remove();
+  // The last process takes the folder with it; others' sockets and records keep it.
+  (void)rmdir(kRunDirectory);
+}
+
+void ControlServer::accept() {
+  acceptor_.async_accept([this](boost::system::error_code error, Protocol::socket socket) {
+    if (error == boost::asio::error::operation_aborted) return;  // destroyed
+    if (!error) std::make_shared<Session>(std::move(socket), target_)->read();
+    accept();
+  });
+}
+
+}  // namespace hats::app

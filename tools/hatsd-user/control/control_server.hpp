@@ -1,0 +1,57 @@
+// /run/hatsd-user/PID.sock: how `show`, `down` and `reload` reach a process (DESIGN.md 5). One request a
+// connection: a line of JSON each way. Requests: {"op":"show"}, {"op":"down","name":N},
+// {"op":"reload","name":N,"text":T}. Replies: {"interfaces":[...]}, {} or {"error":TEXT,"exit_code":N}.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "tools/hatsd-user/control/local_socket.hpp"
+#include "tools/hatsd-user/daemon/app_error.hpp"
+
+namespace hats::app {
+
+/// A request at the most: a configuration file as a JSON string.
+inline constexpr size_t kMaxControlRequest = size_t{64} << 20;
+
+using ControlReply = std::function<void(const nlohmann::json&)>;
+
+/// Whom the socket speaks for.
+class ControlTarget {
+ public:
+  ControlTarget() = default;
+  ControlTarget(const ControlTarget&) = delete;
+  ControlTarget& operator=(const ControlTarget&) = delete;
+  virtual ~ControlTarget() = default;
+
+  /// The live interfaces, as status_json() tells them.
+  virtual nlohmann::json control_show() = 0;
+  /// Replies when the interface is gone.
+  virtual void control_down(const std::string& name, ControlReply reply) = 0;
+  virtual void control_reload(const std::string& name, std::string text, ControlReply reply) = 0;
+};
+
+class ControlServer {
+ public:
+  static AppResult<std::unique_ptr<ControlServer>> open(boost::asio::io_context& io, ControlTarget& target);
+  ~ControlServer();  // removes the file
+  ControlServer(const ControlServer&) = delete;
+  ControlServer& operator=(const ControlServer&) = delete;
+
+ private:
+  class Session;
+  using Protocol = boost::asio::local::stream_protocol;
+
+  ControlServer(boost::asio::io_context& io, ControlTarget& target, ListeningSocket socket);
+  void accept();
+
+  std::shared_ptr<ControlTarget*> target_;  // nulled when the server goes; sessions may live a little longer
+  Protocol::acceptor acceptor_;
+  SocketFile file_;
+};
+
+}  // namespace hats::app

@@ -1,0 +1,82 @@
+#include "tools/hatsd-user/control/status_json.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace hats::app {
+
+using nlohmann::json;
+
+namespace {
+
+json peer_json(const wg::PeerSnapshot& peer, const InterfaceStatus& all) {
+  json out = {{"public_key", crypto::key_to_base64(peer.public_key.bytes)},
+              {"has_preshared_key", !peer.preshared_key.is_zero()},
+              {"endpoint", peer.endpoint.is_set() ? json(peer.endpoint.text()) : json()},
+              {"latest_handshake", peer.last_handshake_s},
+              {"rx_bytes", peer.rx_bytes},
+              {"tx_bytes", peer.tx_bytes},
+              {"persistent_keepalive", peer.persistent_keepalive_s}};
+  json allowed = json::array();
+  for (const Prefix& prefix : peer.allowed_ips) allowed.push_back(prefix.text());
+  out["allowed_ips"] = std::move(allowed);
+  for (const wg::PeerStatus& status : all.peers) {
+    if (status.public_key != peer.public_key) continue;
+    out["unanswered_handshakes"] = status.attempts;
+    if (status.source.address.is_set()) out["source"] = status.source.address.text();
+  }
+  for (const auto& waiting : all.waiting) {
+    if (waiting.peer != peer.public_key) continue;
+    out["waiting"] = {{"name", waiting.name}, {"error", waiting.error}};
+  }
+  return out;
+}
+
+}  // namespace
+
+json status_json(const InterfaceStatus& status) {
+  json out = {{"name", status.name},
+              {"kind", "wireguard"},
+              {"pid", getpid()},
+              {"file", status.file},
+              {"network_namespace", status.network_namespace},
+              {"mtu", status.mtu},
+              {"up", status.up},
+              {"listen_port", status.device.listen_port},
+              {"fwmark", status.device.fwmark},
+              {"backends", {{"io", status.io}, {"aead", status.aead}}},
+              {"features",
+               {{"tun_vnet_header", status.tun.vnet_header},
+                {"tun_tso", status.tun.tso},
+                {"tun_uso", status.tun.uso},
+                {"udp_gso", status.udp.gso},
+                {"udp_gro", status.udp.gro}}},
+              {"warnings", status.warnings}};
+  if (status.device.private_key) out["public_key"] = crypto::key_to_base64(status.device.public_key.bytes);
+  json peers = json::array();
+  for (const wg::PeerSnapshot& peer : status.device.peers) peers.push_back(peer_json(peer, status));
+  out["peers"] = std::move(peers);
+  json drops = json::object();
+  for (size_t i = 0; i < status.drops.counts.size(); ++i) {
+    drops[std::string(wg::kDropReasonNames[i])] = status.drops.counts[i];
+  }
+  drops["tun_malformed"] = status.counters.tun_malformed;
+  drops["tun_write_failed"] = status.counters.write_failed;
+  drops["udp_send_failed"] = status.counters.send_failed;
+  drops["udp_send_queue_full"] = status.loop.sends_dropped;
+  out["drops"] = std::move(drops);
+  out["counters"] = {{"wakeups", status.loop.wakeups},
+                     {"tun_reads", status.loop.tun_reads},
+                     {"tun_writes", status.loop.tun_writes},
+                     {"udp_receives", status.loop.udp_receives},
+                     {"udp_sends", status.loop.udp_sends},
+                     {"udp_datagrams_sent", status.loop.udp_datagrams_sent},
+                     {"receive_waited_for_buffers", status.loop.receive_no_buffers},
+                     {"gso_fallbacks", status.loop.gso_fallbacks},
+                     {"source_retries", status.counters.source_retries},
+                     {"icmp_errors_sent", status.counters.icmp_sent}};
+  return out;
+}
+
+}  // namespace hats::app

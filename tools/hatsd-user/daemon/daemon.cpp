@@ -1,0 +1,232 @@
+#include "tools/hatsd-user/daemon/daemon.hpp"
+
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <chrono>
+#include <ranges>
+#include <utility>
+
+#include "tools/hatsd-user/daemon/privileges.hpp"
+
+namespace hats::app {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// How often names of unanswered peers are looked at.
+constexpr auto kUpkeepPeriod = 5s;
+/// Route changes come in bursts (a routing daemon's full table): sources are checked once after this long.
+constexpr auto kSourceCheckDelay = 200ms;
+
+}  // namespace
+
+Daemon::~Daemon() {
+  control_.reset();
+  entries_.clear();
+  workers_.clear();
+  if (events_descriptor_) events_descriptor_->release();  // LinkEvents owns the descriptor
+}
+
+AppResult<void> Daemon::start() {
+  if (!has_net_admin()) {
+    return fail(
+        "CAP_NET_ADMIN is missing: run as root; under Docker add --cap-add NET_ADMIN --device /dev/net/tun; "
+        "in an LXC "
+        "container allow /dev/net/tun (lxc.cgroup2.devices.allow = c 10:200 rwm, and a mount entry); on "
+        "OpenVZ let the "
+        "host run vzctl set CTID --devnodes net/tun:rw --capability net_admin:on");
+  }
+  auto netlink = tun::Netlink::open();
+  if (!netlink) return fail(errno_text("cannot open a netlink socket", netlink.error()));
+  netlink_.emplace(std::move(*netlink));
+  auto events = tun::LinkEvents::open();
+  if (!events) return fail(errno_text("cannot watch links", events.error()));
+  events_.emplace(std::move(*events));
+  if (auto icmp = IcmpSender::open()) {
+    icmp_.emplace(std::move(*icmp));
+  } else {
+    warnings_.push_back("without CAP_NET_RAW no ICMP error is sent to a host whose packet has no peer");
+  }
+  struct stat module{};
+  if (stat("/sys/module/wireguard", &module) == 0) {
+    warnings_.emplace_back(
+        "this host's kernel has the wireguard module, which would serve this tunnel faster (wg-quick up)");
+  }
+  if (const std::string why = reduce_capabilities(); !why.empty()) warnings_.push_back(why);
+
+  events_descriptor_.emplace(io_, events_->fd());
+  wait_for_link_events();
+  upkeep_.emplace(io_);
+  source_check_.emplace(io_);
+  keep_up();
+  return start_workers();
+}
+
+AppResult<void> Daemon::start_workers() {
+  for (unsigned i = 0; i < settings_.workers; ++i) {
+    auto worker =
+        Worker::make({.io = settings_.io, .aead = settings_.aead, .icmp = icmp_ ? &*icmp_ : nullptr});
+    if (!worker) return fail(worker.error());
+    (*worker)->start();
+    workers_.push_back(std::move(*worker));
+  }
+  spdlog::info("packet loop {}, AEAD {}, workers {}", workers_.front()->io_name(),
+               workers_.front()->aead_name(), workers_.size());
+  return {};
+}
+
+AppResult<WgInterface*> Daemon::add(const WgInterface::Options& options) {
+  const auto worker = std::min_element(workers_.begin(), workers_.end(), [](const auto& a, const auto& b) {
+    return a->tunnels() < b->tunnels();
+  });
+  auto made = WgInterface::create(options, {.io = io_, .worker = **worker, .netlink = *netlink_},
+                                  [this](WgInterface& interface, Ending why) { end(interface, why, [] {}); });
+  if (!made) return std::unexpected(made.error());
+  for (const std::string& warning : warnings_) (*made)->warn(warning);
+  entries_.push_back({.interface = std::move(*made), .ending = false, .waiting = {}});
+  return entries_.back().interface.get();
+}
+
+AppResult<void> Daemon::serve_control() {
+  auto control = ControlServer::open(io_, *this);
+  if (!control) return std::unexpected(control.error());
+  control_ = std::move(*control);
+  return {};
+}
+
+WgInterface* Daemon::find(const std::string& name) {
+  for (const Entry& entry : entries_) {
+    if (entry.interface->name() == name) return entry.interface.get();
+  }
+  return nullptr;
+}
+
+std::vector<WgInterface*> Daemon::interfaces() {
+  std::vector<WgInterface*> out;
+  for (const Entry& entry : entries_) out.push_back(entry.interface.get());
+  return out;
+}
+
+Daemon::Entry* Daemon::entry_of(const WgInterface& interface) {
+  const auto found = std::find_if(entries_.begin(), entries_.end(),
+                                  [&](const Entry& entry) { return entry.interface.get() == &interface; });
+  return found == entries_.end() ? nullptr : &*found;
+}
+
+void Daemon::remove(WgInterface& interface) {
+  Entry* entry = entry_of(interface);
+  if (entry == nullptr) return;
+  spdlog::info("{}: gone", interface.name());
+  const auto waiting = std::move(entry->waiting);
+  entries_.erase(entries_.begin() + (entry - entries_.data()));
+  for (const auto& done : waiting) done();
+}
+
+void Daemon::end(WgInterface& interface, Ending why, std::function<void()> done) {
+  Entry* entry = entry_of(interface);
+  if (entry == nullptr) return;
+  entry->waiting.push_back(std::move(done));
+  if (std::exchange(entry->ending, true)) return;
+  const auto remove_it = [this, &interface] { remove(interface); };
+  const auto finish = [this] {
+    if (entries_.empty()) io_.stop();
+  };
+  if (host_ == nullptr) {
+    remove_it();
+    finish();
+  } else {
+    host_->end(interface, why, remove_it, finish);
+  }
+}
+
+void Daemon::end_all() {
+  // Last made, first gone: a tunnel within a tunnel ends before the outer one.
+  for (const auto interfaces = this->interfaces();
+       WgInterface * interface : interfaces | std::views::reverse) {
+    end(*interface, Ending::asked, [] {});
+  }
+}
+
+void Daemon::run() {
+  if (entries_.empty()) return;
+  io_.run();
+}
+
+// ---- Links, routes, names ----
+
+void Daemon::wait_for_link_events() {
+  events_descriptor_->async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                                 [this](boost::system::error_code error) {
+                                   if (error) return;
+                                   read_link_events();
+                                   wait_for_link_events();
+                                 });
+}
+
+void Daemon::read_link_events() {
+  using Kind = tun::LinkEvent::Kind;
+  for (const tun::LinkEvent& event : events_->read()) {
+    if (event.kind == Kind::address_changed || event.kind == Kind::route_changed ||
+        event.kind == Kind::overrun) {
+      if (std::exchange(source_check_due_, true)) continue;
+      source_check_->expires_after(kSourceCheckDelay);
+      source_check_->async_wait([this](boost::system::error_code error) {
+        source_check_due_ = false;
+        if (error) return;
+        for (WgInterface* interface : interfaces()) interface->check_sources();
+      });
+    }
+    for (WgInterface* interface : interfaces()) {
+      if (event.kind == Kind::overrun) {
+        interface->refresh_link();
+      } else {
+        interface->link_event(event);
+      }
+    }
+  }
+}
+
+void Daemon::keep_up() {
+  upkeep_->expires_after(kUpkeepPeriod);
+  upkeep_->async_wait([this](boost::system::error_code error) {
+    if (error) return;
+    for (WgInterface* interface : interfaces()) interface->check_names();
+    keep_up();
+  });
+}
+
+// ---- Control ----
+
+nlohmann::json Daemon::control_show() {
+  nlohmann::json out = nlohmann::json::array();
+  for (const Entry& entry : entries_) {
+    if (!entry.ending && entry.interface->is_live()) out.push_back(entry.interface->status());
+  }
+  return out;
+}
+
+void Daemon::control_down(const std::string& name, ControlReply reply) {
+  WgInterface* interface = find(name);
+  if (interface == nullptr) {
+    reply({{"error", name + ": no such interface"}});
+    return;
+  }
+  end(*interface, Ending::asked, [reply] { reply(nlohmann::json::object()); });
+}
+
+void Daemon::control_reload(const std::string& name, std::string text, ControlReply reply) {
+  WgInterface* interface = find(name);
+  if (interface == nullptr || host_ == nullptr) {
+    reply({{"error", name + ": no such interface"}});
+    return;
+  }
+  host_->reload(*interface, std::move(text), [reply](const AppResult<void>& done) {
+    reply(done ? nlohmann::json::object()
+               : nlohmann::json{{"error", done.error().message}, {"exit_code", done.error().exit_code}});
+  });
+}
+
+}  // namespace hats::app

@@ -1,0 +1,86 @@
+// The data process: control thread, workers, interfaces. It ends with its last interface.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tools/hatsd-user/control/control_server.hpp"
+#include "tools/hatsd-user/daemon/app_error.hpp"
+#include "tools/hatsd-user/daemon/host_side.hpp"
+#include "tools/hatsd-user/daemon/icmp_sender.hpp"
+#include "tools/hatsd-user/daemon/settings.hpp"
+#include "tools/hatsd-user/daemon/wg_interface.hpp"
+#include "tools/hatsd-user/daemon/worker.hpp"
+#include "tun/link.hpp"
+
+namespace hats::app {
+
+class Daemon final : public ControlTarget {
+ public:
+  explicit Daemon(const Settings& settings) : settings_(settings) {}
+  ~Daemon() override;
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  /// Opens what needs root's rights, gives them up, starts the workers. Before any other thread exists.
+  AppResult<void> start();
+  /// Makes an interface, on the worker that has the fewest.
+  AppResult<WgInterface*> add(const WgInterface::Options& options);
+  /// Makes /run/hatsd-user/PID.sock.
+  AppResult<void> serve_control();
+  /// Who undoes the host's part. Before run().
+  void set_host(HostSide& host) { host_ = &host; }
+
+  [[nodiscard]] boost::asio::io_context& io() { return io_; }
+  [[nodiscard]] WgInterface* find(const std::string& name);
+  [[nodiscard]] std::vector<WgInterface*> interfaces();
+  /// Deletes an interface, and nothing else of it.
+  void remove(WgInterface& interface);
+  /// Ends an interface in the right order; `done` is called when it is gone. Asked twice, both are told.
+  void end(WgInterface& interface, Ending why, std::function<void()> done);
+  void end_all();
+
+  /// Serves until the last interface is gone.
+  void run();
+  /// Makes run() return now.
+  void stop() { io_.stop(); }
+
+  // ControlTarget.
+  nlohmann::json control_show() override;
+  void control_down(const std::string& name, ControlReply reply) override;
+  void control_reload(const std::string& name, std::string text, ControlReply reply) override;
+
+ private:
+  struct Entry {
+    std::unique_ptr<WgInterface> interface;
+    bool ending = false;
+    std::vector<std::function<void()>> waiting;  // for its end
+  };
+  AppResult<void> start_workers();
+  Entry* entry_of(const WgInterface& interface);
+  void wait_for_link_events();
+  void read_link_events();
+  void keep_up();
+
+  Settings settings_;
+  boost::asio::io_context io_;
+  std::optional<tun::Netlink> netlink_;
+  std::optional<tun::LinkEvents> events_;
+  std::optional<boost::asio::posix::stream_descriptor> events_descriptor_;
+  std::optional<IcmpSender> icmp_;
+  std::optional<boost::asio::steady_timer> upkeep_, source_check_;
+  bool source_check_due_ = false;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<Entry> entries_;  // in the order of creation
+  std::unique_ptr<ControlServer> control_;
+  std::vector<std::string> warnings_;  // that every interface shows
+  HostSide* host_ = nullptr;
+};
+
+}  // namespace hats::app

@@ -1,0 +1,29 @@
+// Who carries out the host's part of ending or reloading an interface: this process itself, or its keeper
+// (DESIGN.md 5). The daemon asks; it never runs a hook.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "tools/hatsd-user/daemon/app_error.hpp"
+#include "tools/hatsd-user/daemon/wg_interface.hpp"
+
+namespace hats::app {
+
+class HostSide {
+ public:
+  HostSide() = default;
+  HostSide(const HostSide&) = delete;
+  HostSide& operator=(const HostSide&) = delete;
+  virtual ~HostSide() = default;
+
+  /// Undoes what stands before deletion, calls `remove`, undoes the rest, calls `done`. May call both before
+  /// it returns, or later.
+  virtual void end(WgInterface& interface, Ending why, std::function<void()> remove,
+                   std::function<void()> done) = 0;
+  /// Applies a changed configuration file.
+  virtual void reload(WgInterface& interface, std::string text,
+                      std::function<void(AppResult<void>)> done) = 0;
+};
+
+}  // namespace hats::app

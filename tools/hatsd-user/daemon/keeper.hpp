@@ -1,0 +1,61 @@
+// The keeper: the small parent process that has root's rights, runs hooks and undoes what an interface did to
+// the host (DESIGN.md 5). It parses no packet and holds no socket but the channel. It is the service
+// manager's main process; the data process dies with it, and it ends with the data process.
+#pragma once
+
+#include <sys/types.h>
+
+#include <deque>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tools/hatsd-user/daemon/interface_file.hpp"
+#include "tools/hatsd-user/daemon/readiness.hpp"
+#include "tools/hatsd-user/daemon/settings.hpp"
+#include "tools/hatsd-user/quick/host_setup.hpp"
+#include "transport/udp_socket.hpp"
+
+namespace hats::app {
+
+class Keeper {
+ public:
+  Keeper(transport::UniqueFd channel, pid_t data_process, std::vector<InterfaceFile> files,
+         const Settings& settings, Readiness ready);
+
+  /// Brings up, keeps, undoes. Returns the exit code.
+  [[nodiscard]] int run();
+
+ private:
+  class Device;
+  struct Guest {
+    std::string name, path;
+    HostSetup setup;
+  };
+
+  bool wait_until_created();
+  bool bring_up();
+  void serve();
+  void handle(const nlohmann::json& message);
+  void reload(const std::string& name);
+  void end(const std::string& name, bool link_gone);
+  void end_all();
+  void data_process_died();
+  int wait_for_data_process();
+  /// Sends a request and waits for its reply; nullopt if the data process is gone.
+  std::optional<nlohmann::json> ask(nlohmann::json request);
+  Guest* find(const std::string& name);
+
+  transport::UniqueFd channel_;
+  pid_t data_process_;
+  std::vector<InterfaceFile> files_;
+  Settings settings_;
+  Readiness ready_;
+  transport::UniqueFd signals_;
+  std::vector<Guest> guests_;             // that are up, in order
+  std::deque<nlohmann::json> unhandled_;  // said while we waited for a reply
+  bool data_process_gone_ = false;
+};
+
+}  // namespace hats::app

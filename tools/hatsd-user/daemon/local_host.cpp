@@ -1,0 +1,64 @@
+#include "tools/hatsd-user/daemon/local_host.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "crypto/secret.hpp"
+
+namespace hats::app {
+
+HostOptions logging_host_options(int interrupt_fd) {
+  HostOptions options;
+  options.interrupt_fd = interrupt_fd;
+  options.warn = [](const std::string& text) { spdlog::warn("{}", text); };
+  options.note = [](const std::string& text) { spdlog::info("{}", text); };
+  return options;
+}
+
+AppResult<void> LocalHost::up(WgInterface& interface, const InterfaceFile& file) {
+  HostSetup setup(file.parse_again(), file.name, file.path, logging_host_options(interrupt_fd_));
+  if (auto done = setup.up(interface); !done) return fail(done.error().text(file.path));
+  setups_.emplace(file.name, std::move(setup));
+  interface.refresh_link();
+  return {};
+}
+
+void LocalHost::end(WgInterface& interface, Ending why, std::function<void()> remove,
+                    std::function<void()> done) {
+  const auto found = setups_.find(interface.name());
+  if (found == setups_.end()) {
+    remove();
+    done();
+    return;
+  }
+  HostSetup setup = std::move(found->second);
+  setups_.erase(found);
+  setup.before_delete(why == Ending::link_gone ? nullptr : &interface);
+  remove();
+  setup.after_delete();
+  done();
+}
+
+void LocalHost::reload(WgInterface& interface, std::string text, std::function<void(AppResult<void>)> done) {
+  const auto found = setups_.find(interface.name());
+  if (found == setups_.end()) {
+    done(fail(interface.name() + " was not brought up from a file"));
+    return;
+  }
+  auto file = parse_interface_file(interface.name(), interface.file(), std::move(text));
+  if (!file) {
+    done(std::unexpected(file.error()));
+    return;
+  }
+  auto reloaded = found->second.reload(std::move(file->config), interface);
+  crypto::wipe({reinterpret_cast<uint8_t*>(file->text.data()), file->text.size()});
+  if (!reloaded) {
+    done(fail(reloaded.error().text(interface.file())));
+    return;
+  }
+  interface.refresh_link();
+  done({});
+}
+
+}  // namespace hats::app

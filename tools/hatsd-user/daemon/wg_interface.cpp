@@ -1,0 +1,324 @@
+#include "tools/hatsd-user/daemon/wg_interface.hpp"
+
+#include <net/if.h>
+#include <netdb.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <utility>
+
+#include "tools/hatsd-user/control/status_json.hpp"
+
+namespace hats::app {
+
+namespace {
+
+std::unexpected<ConfigError> device_fault(int line, const char* key, std::string message) {
+  return std::unexpected(ConfigError{.line = line, .key = key, .message = std::move(message)});
+}
+
+std::string port_fault(uint16_t port, int error) {
+  std::string text = "UDP port " + std::to_string(port) + " cannot be used: " + std::strerror(error);
+  if (error == EADDRINUSE)
+    text += "; another program has it (ss -ulnp shows which); choose another ListenPort";
+  if (error == EACCES) text += "; ports below 1024 need CAP_NET_BIND_SERVICE";
+  return text;
+}
+
+/// The number of a UDP service name; nullopt if there is none.
+std::optional<uint16_t> service_port(const std::string& service) {
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_DGRAM;
+  hints.ai_flags = AI_PASSIVE;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(nullptr, service.c_str(), &hints, &found) != 0) return std::nullopt;
+  const uint16_t port = found->ai_family == AF_INET
+                            ? reinterpret_cast<const sockaddr_in*>(found->ai_addr)->sin_port
+                            : reinterpret_cast<const sockaddr_in6*>(found->ai_addr)->sin6_port;
+  freeaddrinfo(found);
+  return ntohs(port);
+}
+
+}  // namespace
+
+WgInterface::WgInterface(Options options, const Surroundings& around, Ended ended)
+    : options_(std::move(options)),
+      around_(around),
+      ended_(std::move(ended)),
+      resolver_(around.io, options_.name,
+                [this](const crypto::PublicKey& peer, const Endpoint& endpoint) {
+                  wg::PeerUpdate update;
+                  update.public_key = peer;
+                  update.update_only = true;
+                  update.endpoint = endpoint;
+                  wg::DeviceUpdate device;
+                  device.peers.push_back(std::move(update));
+                  apply(device);
+                }),
+      self_(std::make_shared<WgInterface*>(this)) {}
+
+AppResult<std::unique_ptr<WgInterface>> WgInterface::create(const Options& options,
+                                                            const Surroundings& around, Ended ended) {
+  std::unique_ptr<WgInterface> made(new WgInterface(options, around, std::move(ended)));
+  if (auto started = made->start(); !started) return std::unexpected(started.error());
+  return made;
+}
+
+AppResult<void> WgInterface::start() {
+  auto tun = options_.tun_fd >= 0 ? tun::TunDevice::adopt(options_.tun_fd, options_.offload)
+                                  : tun::TunDevice::create(options_.name, options_.offload);
+  if (!tun) return fail(options_.name + ": " + tun.error().message);
+  auto link = around_.netlink.link(tun->name());
+  if (link) {
+    index_ = link->index;
+    up_ = (link->flags & IFF_UP) != 0;
+    if (options_.tun_fd < 0) {
+      if (const int error = around_.netlink.set_mtu(index_, mtu_); error != 0) {
+        return fail(errno_text(options_.name + ": cannot set the MTU", error));
+      }
+    } else {
+      mtu_ = link->mtu;
+    }
+  } else {
+    moved_ = true;  // a descriptor given to us may belong to another namespace
+  }
+  tunnel_ =
+      around_.worker.add(std::move(*tun), mtu_, [self = self_, io = &around_.io](WgTunnel::Notice notice) {
+        boost::asio::post(*io, [self, notice] {
+          if (*self == nullptr) return;
+          if (notice == WgTunnel::Notice::closed) {
+            (*self)->end(Ending::link_gone);
+          } else {
+            (*self)->refresh_link();
+          }
+        });
+      });
+  if (up_) set_link(mtu_, true);
+  const auto removed = [this] { end(Ending::socket_removed); };
+  auto uapi = options_.uapi_fd >= 0 ? UapiServer::adopt(around_.io, options_.uapi_fd, *this, removed)
+                                    : UapiServer::open(around_.io, options_.name, *this, removed);
+  if (!uapi) return fail(options_.name + ": " + uapi.error().message, uapi.error().exit_code);
+  uapi_ = std::move(*uapi);
+  return {};
+}
+
+WgInterface::~WgInterface() {
+  *self_ = nullptr;
+  uapi_.reset();
+  if (tunnel_ != nullptr) around_.worker.remove(tunnel_);
+}
+
+void WgInterface::end(Ending why) {
+  if (std::exchange(ended_already_, true)) return;
+  const auto ended = ended_;  // the call may well destroy this object
+  ended(*this, why);
+}
+
+void WgInterface::warn(std::string text) {
+  spdlog::warn("{}: {}", name(), text);
+  warnings_.push_back(std::move(text));
+}
+
+// ---- The device ----
+
+void WgInterface::apply(const wg::DeviceUpdate& update) {
+  around_.worker.call([&] { tunnel_->device().apply(read_clocks(), update); });
+}
+
+int WgInterface::set_port(uint16_t port) {
+  if (bound_port_ != 0 && (port == asked_port_ || port == bound_port_)) return 0;
+  auto sockets = transport::open_udp(port, fwmark_);
+  if (!sockets) return sockets.error();
+  asked_port_ = port;
+  bound_port_ = sockets->port;
+  udp_features_ = transport::udp_features(*sockets);
+  around_.worker.call([&] { tunnel_->set_sockets(std::move(*sockets)); });
+  return 0;
+}
+
+int WgInterface::ensure_sockets() {
+  return bound_port_ != 0 ? 0 : set_port(0);
+}
+
+int WgInterface::set_mark(uint32_t mark) {
+  const int error = around_.worker.call([&] {
+    const int failed = bound_port_ != 0 ? transport::set_fwmark(tunnel_->sockets(), mark) : 0;
+    if (failed == 0) tunnel_->device().set_fwmark(mark);
+    return failed;
+  });
+  if (error == 0) fwmark_ = mark;
+  return error;
+}
+
+int WgInterface::carry_out(wg::DeviceUpdate update) {
+  // In wg(8)'s order: what precedes a failing line takes effect (peers.md 4).
+  const auto port = std::exchange(update.listen_port, {});
+  const auto mark = std::exchange(update.fwmark, {});
+  int error = 0;
+  if (port) error = set_port(*port);
+  if (error == 0 && mark) error = set_mark(*mark);
+  if (error != 0) {
+    update.replace_peers = false;
+    update.peers.clear();
+  }
+  if (error == 0) error = ensure_sockets();
+  apply(update);
+  return error;
+}
+
+int WgInterface::uapi_set(wg::DeviceUpdate update) {
+  for (const wg::PeerUpdate& peer : update.peers) {
+    if (peer.endpoint || peer.remove) resolver_.forget(peer.public_key);
+  }
+  if (update.replace_peers) resolver_.forget_all();
+  const int error = carry_out(std::move(update));
+  // EACCES and such have no meaning of their own here: peers.md 4 knows "port or mark failure" alone.
+  return error == 0 ? 0 : EADDRINUSE;
+}
+
+wg::DeviceSnapshot WgInterface::uapi_get() {
+  return around_.worker.call([this] { return tunnel_->device().snapshot(); });
+}
+
+std::expected<wg::DeviceSnapshot, std::string> WgInterface::snapshot() {
+  return uapi_get();
+}
+
+std::expected<void, std::string> WgInterface::set_fwmark(uint32_t mark) {
+  if (const int error = set_mark(mark); error != 0) {
+    return std::unexpected(errno_text("cannot set the firewall mark of the UDP sockets", error));
+  }
+  return {};
+}
+
+void WgInterface::watch_names(const config::WgQuickConfig& config) {
+  for (const config::WgPeer& peer : config.peers) {
+    resolver_.forget(peer.public_key);
+    if (peer.endpoint && !peer.endpoint->numeric()) resolver_.watch(peer.public_key, *peer.endpoint);
+  }
+}
+
+std::expected<void, ConfigError> WgInterface::configure(const config::WgQuickConfig& config) {
+  wg::DeviceUpdate update = config.device_update();
+  if (!config.listen_service.empty()) {
+    const auto port = service_port(config.listen_service);
+    if (!port) {
+      return device_fault(1, "ListenPort",
+                          "'" + config.listen_service + "' is neither a port nor a known service");
+    }
+    update.listen_port = port;
+  }
+  const uint16_t port = update.listen_port.value_or(0);
+  if (const int error = carry_out(std::move(update)); error != 0) {
+    return device_fault(1, "ListenPort", port_fault(port, error));
+  }
+  watch_names(config);
+  return {};
+}
+
+std::expected<void, ConfigError> WgInterface::reconfigure(const config::WgQuickConfig& old_config,
+                                                          const config::WgQuickConfig& new_config) {
+  wg::DeviceUpdate update = new_config.device_update();
+  (void)old_config;
+  const uint16_t port = update.listen_port.value_or(0);
+  if (const int error = carry_out(std::move(update)); error != 0) {
+    return device_fault(1, "ListenPort", port_fault(port, error));
+  }
+  resolver_.forget_all();
+  watch_names(new_config);
+  return {};
+}
+
+// ---- The link ----
+
+void WgInterface::set_link(uint32_t mtu, bool up) {
+  mtu_ = mtu;
+  if (up) {
+    if (const int error = ensure_sockets(); error != 0) warn(port_fault(asked_port_, error));
+  }
+  around_.worker.call([&] {
+    tunnel_->device().set_mtu(mtu);
+    tunnel_->set_up(read_clocks(), up);
+  });
+  up_ = up;
+}
+
+void WgInterface::refresh_link() {
+  if (present_namespace() != own_network_namespace()) return;  // events alone tell of it there
+  const auto link = around_.netlink.link(index_);
+  if (link) set_link(link->mtu, (link->flags & IFF_UP) != 0);
+}
+
+void WgInterface::link_event(const tun::LinkEvent& event) {
+  using Kind = tun::LinkEvent::Kind;
+  if (event.kind == Kind::link_new && !event.from_other_namespace && event.index == index_ && !moved_) {
+    const bool up = (event.link.flags & IFF_UP) != 0;
+    if (up != up_ || event.link.mtu != mtu_) set_link(event.link.mtu, up);
+  }
+}
+
+ino_t WgInterface::present_namespace() const {
+  const auto fd = tunnel_->tun().namespace_fd();
+  if (!fd) return is_live() ? own_network_namespace() : 0;  // a kernel without TUNGETDEVNETNS
+  const transport::UniqueFd owned(*fd);
+  struct stat status{};
+  return fstat(owned.get(), &status) == 0 ? status.st_ino : 0;
+}
+
+bool WgInterface::is_live() const {
+  return tunnel_->tun().current_name().has_value();
+}
+
+// ---- Upkeep ----
+
+void WgInterface::check_names() {
+  if (resolver_.empty()) return;
+  resolver_.check(around_.worker.call([this] { return tunnel_->device().peer_status(); }));
+}
+
+void WgInterface::check_sources() {
+  for (const wg::PeerStatus& peer : around_.worker.call([this] { return tunnel_->device().peer_status(); })) {
+    if (!peer.source.address.is_set() || !peer.endpoint.is_set()) continue;
+    const auto route = around_.netlink.route_to(peer.endpoint.address, fwmark_, peer.source.address);
+    const bool still_good =
+        route && (peer.source.interface_index == 0 || route->interface_index == peer.source.interface_index);
+    if (still_good) continue;
+    around_.worker.call([&] { tunnel_->device().forget_source(peer.public_key); });
+  }
+}
+
+nlohmann::json WgInterface::status() {
+  struct Live {
+    wg::DeviceSnapshot device;
+    std::vector<wg::PeerStatus> peers;
+    wg::DropCounters drops;
+    TunnelCounters counters;
+  };
+  const Live live = around_.worker.call([this] {
+    return Live{tunnel_->device().snapshot(), tunnel_->device().peer_status(), tunnel_->device().drops(),
+                tunnel_->counters()};
+  });
+  return status_json({.name = tunnel_->tun().current_name().value_or(name()),
+                      .file = file(),
+                      .network_namespace = present_namespace(),
+                      .mtu = mtu_,
+                      .up = up_,
+                      .io = around_.worker.io_name(),
+                      .aead = around_.worker.aead_name(),
+                      .tun = tunnel_->tun().features(),
+                      .udp = udp_features_,
+                      .device = live.device,
+                      .peers = live.peers,
+                      .drops = live.drops,
+                      .counters = live.counters,
+                      .loop = around_.worker.loop_counters(),
+                      .waiting = resolver_.waiting(),
+                      .warnings = warnings_});
+}
+
+}  // namespace hats::app

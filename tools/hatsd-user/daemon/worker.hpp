@@ -1,0 +1,92 @@
+// A worker: one thread, one packet loop, the tunnels that belong to it. The control thread speaks to it by
+// call() and post(); nothing else is shared.
+#pragma once
+
+#include <exception>
+#include <expected>
+#include <functional>
+#include <future>
+#include <memory>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+#include "crypto/aead.hpp"
+#include "crypto/rng.hpp"
+#include "tools/hatsd-user/daemon/batch_space.hpp"
+#include "tools/hatsd-user/daemon/wg_tunnel.hpp"
+#include "transport/loop.hpp"
+
+namespace hats::app {
+
+/// Boot and wall clock, read now.
+[[nodiscard]] Now read_clocks() noexcept;
+
+class Worker final : public transport::Handler {
+ public:
+  struct Options {
+    transport::IoChoice io = transport::IoChoice::automatic;
+    crypto::AeadChoice aead = crypto::AeadChoice::automatic;
+    const IcmpSender* icmp = nullptr;  // outlives the worker
+  };
+  /// Makes loop and AEAD; the thread starts with start(). The error is a sentence.
+  static std::expected<std::unique_ptr<Worker>, std::string> make(const Options& options);
+  ~Worker() override;  // stops and joins
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  void start();
+  /// Ends the loop and the thread: pending sends are flushed or given up, rings closed.
+  void stop();
+
+  /// Runs `function` on the worker's thread and waits for its result. Not from the worker's own thread.
+  template <typename F>
+  auto call(F function) -> std::invoke_result_t<F> {
+    std::packaged_task<std::invoke_result_t<F>()> task(std::move(function));
+    auto result = task.get_future();
+    // post() wants a copyable function; the task lives here until it has run.
+    loop_->post([&task] { task(); });
+    return result.get();
+  }
+
+  // On the control thread.
+  /// Makes a tunnel and attaches it.
+  WgTunnel* add(tun::TunDevice tun, uint32_t mtu, WgTunnel::Notify notify);
+  /// Detaches a tunnel and destroys it, which closes its TUN and sockets.
+  void remove(WgTunnel* tunnel);
+  [[nodiscard]] size_t tunnels() const { return count_; }
+  [[nodiscard]] std::string io_name() const { return std::string(loop_->name()); }
+  [[nodiscard]] std::string aead_name() const { return std::string(aead_->name()); }
+  [[nodiscard]] transport::LoopCounters loop_counters() {
+    return call([this] { return loop_->counters(); });
+  }
+
+  // transport::Handler.
+  void on_tun(transport::Tag tag, std::span<transport::TunRead> reads, Now now) override;
+  void on_udp(transport::Tag tag, std::span<transport::UdpReceived> received, Now now) override;
+  void on_send_failed(transport::Tag tag, transport::UdpSend& send, int error, Now now) override;
+  void on_write_failed(transport::Tag tag, int error, Now now) override;
+  void on_tun_closed(transport::Tag tag, int error, Now now) override;
+  void on_wake(Now now) override;
+  std::optional<BootTime> next_deadline() override;
+  bool has_backlog() override;
+
+ private:
+  Worker() = default;
+  [[nodiscard]] WgTunnel* at(transport::Tag tag) const {
+    const uint32_t slot = WgTunnel::slot_of(tag);
+    return slot < tunnels_.size() ? tunnels_[slot].get() : nullptr;
+  }
+
+  std::unique_ptr<transport::Loop> loop_;
+  std::unique_ptr<crypto::Aead> aead_;
+  const IcmpSender* icmp_ = nullptr;
+  crypto::SystemRng rng_;
+  BatchSpace space_;
+  std::vector<std::unique_ptr<WgTunnel>> tunnels_;  // by slot; the worker's thread alone, once it runs
+  size_t count_ = 0;                                // of tunnels; the control thread alone
+  std::thread thread_;
+};
+
+}  // namespace hats::app

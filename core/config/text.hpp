@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "crypto/secret.hpp"
+
 namespace hats::config {
 
 /// Blank as the C locale's isspace() says.
@@ -24,5 +26,10 @@ namespace hats::config {
 [[nodiscard]] std::optional<uint64_t> parse_decimal(std::string_view text, uint64_t max) noexcept;
 /// The candidate that `word` was probably meant to be (up to two letters wrong), or "".
 [[nodiscard]] std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates);
+
+/// Overwrites the characters of a text that held a secret.
+inline void wipe_text(std::string& text) noexcept {
+  crypto::wipe({reinterpret_cast<uint8_t*>(text.data()), text.size()});
+}
 
 }  // namespace hats::config

@@ -28,8 +28,8 @@ struct DatagramRun {
   uint16_t slab = 0;  // index of the lent slab that holds it
   uint8_t ds = 0;     // outer TOS or traffic class
   PeerId peer = kNoPeer;
-  Endpoint to;
-  LocalSource from;
+  Endpoint to{};
+  LocalSource from{};
 };
 
 /// Packets on their way out. Lend slabs, plan, work, commit, send runs() in order, clear.
@@ -66,8 +66,8 @@ class OutboundBatch {
 struct Received {
   ByteSpan bytes;
   uint32_t segment_size = 0;  // 0 or bytes.size(): a single datagram
-  Endpoint from;
-  LocalSource to;
+  Endpoint from{};
+  LocalSource to{};
   uint8_t ds = 0;    // outer TOS or traffic class
   uint32_t tag = 0;  // the caller's; comes back with each inner packet
 };

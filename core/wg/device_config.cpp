@@ -91,7 +91,7 @@ void Device::Impl::set_private_key(Now now, const crypto::PrivateKey& key) {
     peer->keypairs.retire_sending();
     peer->last_handshake_sent.reset();
     peer->initiation_queued = false;
-    if (!peer->staged.empty()) send_staged(*peer, now);
+    send_staged(*peer, now);
     timers_changed(*peer);
   }
 }

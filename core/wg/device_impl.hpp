@@ -53,6 +53,7 @@ struct Device::Impl {
     Peer* peer = nullptr;
     uint32_t next = 0;  // next piece of the same peer
     uint8_t ds = 0;
+    bool to_endpoint = false;  // inner destination is the peer's own endpoint: see loop_guard.hpp
     DropReason reason = DropReason::tx_malformed;  // if there is no peer
   };
   struct Group {

@@ -7,18 +7,21 @@
 #include "core/packet/ecn.hpp"
 #include "core/packet/ip_view.hpp"
 #include "core/wg/device_impl.hpp"
+#include "core/wg/loop_guard.hpp"
 #include "core/wg/run_writer.hpp"
 
 namespace hats::wg {
 namespace {
 
-/// Zeros to a multiple of 16, but not beyond the interface's MTU, as the kernel's calculate_skb_padding.
+/// Zeros to a multiple of 16, but not beyond the interface's MTU, as the kernel's calculate_skb_padding; nor
+/// beyond what a datagram carries.
 uint32_t padded_size(uint32_t size, uint32_t mtu) noexcept {
   constexpr uint32_t kMask = kPaddingMultiple - 1;
-  if (mtu == 0) return (size + kMask) & ~kMask;
+  const uint32_t limit = std::max(size, kMaxInnerPacket);
+  if (mtu == 0) return std::min(limit, (size + kMask) & ~kMask);
   // A packet larger than the MTU is padded by its last unit, so that the clamp cannot cut it.
   const uint32_t last_unit = size > mtu ? size % mtu : size;
-  return size + std::min(mtu, (last_unit + kMask) & ~kMask) - last_unit;
+  return std::min(limit, size + std::min(mtu, (last_unit + kMask) & ~kMask) - last_unit);
 }
 
 /// Appends a job to the run of its keypair.
@@ -122,6 +125,9 @@ size_t Device::Impl::route(Now now, std::span<const packet::Piece> pieces, const
     Route& out = routes[i];
     if (i == 0 || !same_destination(pieces[i - 1], piece)) found = find_route(piece);
     out = found;
+    if (out.to_endpoint && is_own_datagram(piece.header(), out.peer->endpoint, listen_port)) {
+      out = {.reason = DropReason::tx_loop};
+    }
     out.ds = packet::encapsulate_ecn(0, inner_ds(piece.header()));
     const uint32_t size = padded_size(piece.size, mtu) + kDataOverhead;
     if (piece.size > kMaxInnerPacket || (size > largest_datagram && largest_datagram != 0)) {
@@ -157,7 +163,7 @@ Device::Impl::Route Device::Impl::find_route(const packet::Piece& piece) const n
   Peer* peer = find(id);
   if (!peer) return {.reason = DropReason::tx_no_peer};
   if (!peer->endpoint.is_set()) return {.reason = DropReason::tx_no_endpoint};
-  return {.peer = peer};
+  return {.peer = peer, .to_endpoint = goes_to_endpoint(header, peer->endpoint)};
 }
 
 Device::Impl::Group& Device::Impl::group_of(Peer& peer, Now now) {

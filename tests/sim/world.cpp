@@ -1,6 +1,7 @@
 #include "tests/sim/world.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <sstream>
 
 #include "core/packet/checksum.hpp"
@@ -165,7 +166,7 @@ void World::send_batch(size_t node, wg::OutboundBatch& batch) {
   for (const wg::DatagramRun& run : batch.runs) {
     for (uint32_t at = 0; at < run.size; at += run.segment_size) {
       const uint32_t size = std::min(run.segment_size, run.size - at);
-      transmit(node, {{}, run.to, run.ds, Bytes(run.data + at, run.data + at + size)});
+      transmit(node, {{}, run.to, run.ds, Bytes(run.data + at, run.data + at + size), run.from});
     }
   }
   batch.clear();
@@ -181,9 +182,8 @@ void World::drain(size_t node) {
   }
   wg::ControlDatagram control;
   while (device.poll_datagram(control)) {
-    transmit(
-        node,
-        {{}, control.to, control.ds, Bytes(control.bytes.begin(), control.bytes.begin() + control.size)});
+    const auto end = control.bytes.begin() + control.size;
+    transmit(node, {{}, control.to, control.ds, Bytes(control.bytes.begin(), end), control.from});
   }
   wg::IcmpError error;
   while (device.poll_icmp(error)) nodes_[node]->icmp.push_back(std::move(error));
@@ -242,6 +242,14 @@ void World::set_up(size_t node, bool up) {
   drain(node);
 }
 
+void World::set_keepalive(size_t a, size_t b, uint16_t interval_s) {
+  wg::DeviceUpdate update;
+  update.peers.emplace_back();
+  update.peers[0].public_key = nodes_[b]->public_key;
+  update.peers[0].persistent_keepalive_s = interval_s;
+  apply(a, update);
+}
+
 BootTime World::next_event() const {
   BootTime next{INT64_MAX};
   if (!under_way_.empty()) next = under_way_.begin()->first;
@@ -294,6 +302,13 @@ std::vector<BootTime> World::times(size_t node, Kind kind) const {
     if (sent.node == node && sent.kind == kind) out.push_back(sent.at);
   }
   return out;
+}
+
+const Datagram& World::last(size_t node, Kind kind) const {
+  const auto found = std::find_if(trace.rbegin(), trace.rend(),
+                                  [&](const Sent& sent) { return sent.node == node && sent.kind == kind; });
+  if (found == trace.rend()) std::abort();
+  return found->datagram;
 }
 
 std::string World::trace_text() const {

@@ -28,6 +28,7 @@ struct Datagram {
   Endpoint from, to;
   uint8_t ds = 0;
   Bytes bytes;
+  LocalSource source;  // that the sender asked for
 };
 
 /// One line of the trace: what left a host, and when.
@@ -77,6 +78,7 @@ class World {
   [[nodiscard]] wg::Device& device(size_t i) { return nodes_[i]->device; }
   [[nodiscard]] size_t size() const { return nodes_.size(); }
   [[nodiscard]] Now now() const { return now_; }
+  [[nodiscard]] BootTime time() const { return now_.boot; }
   /// Moves the wall clock alone.
   void shift_wall(int64_t seconds) { now_.wall.seconds += seconds; }
 
@@ -101,6 +103,8 @@ class World {
   void inject(size_t node, const std::vector<Datagram>& datagrams);
   void apply(size_t node, const wg::DeviceUpdate& update);
   void set_up(size_t node, bool up);
+  /// Node a's persistent keepalive to node b.
+  void set_keepalive(size_t a, size_t b, uint16_t interval_s);
 
   /// Lets time pass: every datagram and deadline at its time.
   void advance(Duration duration);
@@ -111,6 +115,8 @@ class World {
 
   std::vector<Sent> trace;
   [[nodiscard]] size_t count(size_t node, Kind kind) const;
+  /// The last datagram of this kind that left the node; there must be one.
+  [[nodiscard]] const Datagram& last(size_t node, Kind kind) const;
   [[nodiscard]] std::vector<BootTime> times(size_t node, Kind kind) const;
   [[nodiscard]] std::string trace_text() const;
 

@@ -13,9 +13,9 @@
 namespace hats::app {
 
 /// What a program may be given on its standard input, in bytes: what a pipe holds (pipe(7)).
-inline constexpr size_t kMaxCommandInputBytes = 64 * 1024;
+inline constexpr size_t kMaxCommandInputBytes = size_t{64} * 1024;
 /// How much of a captured output is kept, in bytes; the rest is read and dropped.
-inline constexpr size_t kMaxCommandOutputBytes = 256 * 1024;
+inline constexpr size_t kMaxCommandOutputBytes = size_t{256} * 1024;
 /// How long an interrupted program has between SIGTERM and SIGKILL, in milliseconds.
 inline constexpr int kInterruptGraceMs = 5000;
 

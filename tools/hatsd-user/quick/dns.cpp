@@ -49,10 +49,10 @@ std::string resolvconf_name(const std::string& interface, const std::string& ord
 std::string resolvconf_record(const std::vector<std::string>& servers,
                               const std::vector<std::string>& search) {
   std::string out;
-  for (const auto& server : servers) out += "nameserver " + server + "\n";
+  for (const auto& server : servers) out.append("nameserver ").append(server).append("\n");
   if (!search.empty()) {
     out += "search";
-    for (const auto& domain : search) out += " " + domain;
+    for (const auto& domain : search) out.append(" ").append(domain);
     out += "\n";
   }
   return out;

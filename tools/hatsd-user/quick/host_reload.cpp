@@ -17,8 +17,8 @@ bool has_address(const config::WgQuickConfig& config, const Prefix& prefix) {
 }
 
 /// A default route in a table of its own, with rules.
-bool by_policy(const tun::Route& route, const std::optional<uint32_t>& default_table) {
-  return route.destination.length == 0 && default_table && route.table == *default_table;
+bool by_policy(const tun::Route& route, uint32_t default_table) {
+  return route.destination.length == 0 && route.table == default_table;
 }
 
 }  // namespace
@@ -43,13 +43,13 @@ std::expected<void, SetupError> HostSetup::reload(config::WgQuickConfig next, De
     remove_default_route(Family::v6);
     for (const auto& route : routes_) (void)netlink_->remove_route(route);
     routes_.clear();
-    default_table_.reset();
+    default_table_ = 0;
     // A mark that we chose ourselves is not the operator's.
     if (!config_.fwmark) {
       if (auto done = device.set_fwmark(0); !done) return fail(1, "FwMark", done.error());
     }
-  } else if (default_table_ && !config_.fwmark) {
-    if (auto done = device.set_fwmark(*default_table_); !done) return fail(1, "FwMark", done.error());
+  } else if (default_table_ != 0 && !config_.fwmark) {
+    if (auto done = device.set_fwmark(default_table_); !done) return fail(1, "FwMark", done.error());
   }
   return reload_routes(device);
 }

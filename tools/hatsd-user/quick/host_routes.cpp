@@ -98,7 +98,7 @@ HostSetup::Done HostSetup::add_plain_route(const WantedRoute& wanted, uint32_t t
 HostSetup::Done HostSetup::add_default_route(DeviceControl& device, const WantedRoute& wanted) {
   if (auto done = choose_default_table(device, wanted); !done) return done;
   const size_t before = routes_.size();
-  if (auto done = add_plain_route(wanted, *default_table_); !done) return done;
+  if (auto done = add_plain_route(wanted, default_table_); !done) return done;
   if (routes_.size() == before) return {};  // no IPv6 here
   if (wanted.destination.address.family == Family::v4) set_src_valid_mark();
   if (auto done = add_default_rules(wanted); !done) return done;
@@ -107,7 +107,7 @@ HostSetup::Done HostSetup::add_default_route(DeviceControl& device, const Wanted
 
 /// The mark that the device has (from FwMark or a hook) names the table; else a free table names the mark.
 HostSetup::Done HostSetup::choose_default_table(DeviceControl& device, const WantedRoute& wanted) {
-  if (default_table_) return {};
+  if (default_table_ != 0) return {};
   const auto snapshot = device.snapshot();
   if (!snapshot) return fail(1, "", snapshot.error());
   if (snapshot->fwmark != 0) {
@@ -126,7 +126,7 @@ HostSetup::Done HostSetup::choose_default_table(DeviceControl& device, const Wan
 
 HostSetup::Done HostSetup::add_default_rules(const WantedRoute& wanted) {
   const Family family = wanted.destination.address.family;
-  for (tun::Rule rule : default_route_rules(family, *default_table_)) {
+  for (tun::Rule rule : default_route_rules(family, default_table_)) {
     if (const auto present = netlink_->rules(family)) rule.priority = next_rule_priority(*present);
     if (auto recorded = record_.add(UndoRule{rule}); !recorded) {
       return fail(wanted.line, "AllowedIPs", recorded.error());
@@ -143,7 +143,7 @@ HostSetup::Done HostSetup::add_default_rules(const WantedRoute& wanted) {
 
 /// nft first; a host whose kernel lacks nf_tables (OpenVZ) may still have iptables.
 HostSetup::Done HostSetup::add_firewall(const WantedRoute& wanted) {
-  FirewallRules rules{wanted.destination.address.family, interface_, {}, *default_table_};
+  FirewallRules rules{wanted.destination.address.family, interface_, {}, default_table_};
   if (const auto addresses = netlink_->addresses(index_)) {
     for (const auto& address : *addresses) {
       if (address.address.family == rules.family) rules.addresses.push_back(address.address);

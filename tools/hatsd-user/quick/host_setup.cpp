@@ -23,14 +23,19 @@ namespace {
 /// Below this the kernel takes IPv6 off a link (RFC 8200 5).
 constexpr uint32_t kIpv6MinimumMtu = 1280;
 
-bool is_default_by_policy(const config::WgQuickConfig& config) {
+bool has_default_by_policy(const config::WgQuickConfig& config) {
   if (config.table.kind != config::RouteTable::Kind::automatic) return false;
   for (const auto& peer : config.peers) {
     for (const auto& change : peer.allowed_ips) {
       if (change.prefix.length == 0) return true;
     }
   }
-  return !config.pre_up.empty();
+  return false;
+}
+
+bool has_hooks(const config::WgQuickConfig& config) {
+  return !config.pre_up.empty() || !config.post_up.empty() || !config.pre_down.empty() ||
+         !config.post_down.empty();
 }
 
 }  // namespace
@@ -44,8 +49,8 @@ HostSetup::HostSetup(config::WgQuickConfig config, std::string interface, std::s
       record_(options_.run_directory, interface_, file_) {}
 
 bool HostSetup::needs_keeper() const {
-  return !config_.pre_down.empty() || !config_.post_down.empty() || config_.save_config ||
-         !config_.dns_servers.empty() || is_default_by_policy(config_);
+  return has_hooks(config_) || config_.save_config || !config_.dns_servers.empty() ||
+         has_default_by_policy(config_);
 }
 
 std::expected<void, SetupError> HostSetup::up(DeviceControl& device) {
@@ -88,7 +93,7 @@ HostSetup::Done HostSetup::bring_up(DeviceControl& device) {
 HostSetup::Done HostSetup::open() {
   auto netlink = tun::Netlink::open();
   if (!netlink) return fail(1, "", std::string("netlink: ") + std::strerror(netlink.error()));
-  netlink_ = std::move(*netlink);
+  netlink_ = std::make_unique<tun::Netlink>(std::move(*netlink));
   const auto link = netlink_->link(interface_);
   if (!link) return fail(1, "", interface_ + ": " + std::strerror(link.error()));
   index_ = link->index;
@@ -166,6 +171,7 @@ void HostSetup::run_down_hooks(const std::vector<config::Hook>& hooks, const cha
 
 std::vector<UndoHook> HostSetup::post_down_hooks(const config::WgQuickConfig& config) const {
   std::vector<UndoHook> out;
+  out.reserve(config.post_down.size());
   for (const auto& hook : config.post_down) out.push_back({expand_hook(hook.command, interface_), hook.line});
   return out;
 }

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <expected>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -43,8 +44,8 @@ class HostSetup {
   /// `file` is the path of the configuration, for messages and SaveConfig.
   HostSetup(config::WgQuickConfig config, std::string interface, std::string file, HostOptions options);
 
-  /// True if the way back needs root: PreDown, PostDown, SaveConfig, DNS, or a default route by policy (also
-  /// one that a PreUp hook may ask for with `wg set`).
+  /// True if another process than the data process must do this: one with all of root's rights, for hooks
+  /// (which may also speak to the device while they run), DNS, SaveConfig and a default route by policy.
   [[nodiscard]] bool needs_keeper() const;
 
   /// The device exists, is down and has no configuration. All or nothing: on an error, or when interrupted,
@@ -110,10 +111,10 @@ class HostSetup {
   std::string interface_, file_;
   HostOptions options_;
   UndoRecord record_;
-  std::optional<tun::Netlink> netlink_;
+  std::unique_ptr<tun::Netlink> netlink_;  // from open() on
   uint32_t index_ = 0;
-  std::vector<tun::Route> routes_;         // that we added, default routes in default_table_ included
-  std::optional<uint32_t> default_table_;  // and mark, once a default route by policy was made
+  std::vector<tun::Route> routes_;  // that we added, default routes in default_table_ included
+  uint32_t default_table_ = 0;      // and mark, once a default route by policy was made
   bool post_up_begun_ = false;
   bool up_done_ = false;
 };

@@ -1,0 +1,42 @@
+// ICMP errors that we originate about inner packets (formats.md 5.5; RFC 792, 1191, 1122 3.2.2, 1812 4.3.2;
+// RFC 4443). Pure: who asks also limits the rate, and finds a source address that the host will accept.
+#pragma once
+
+#include <cstdint>
+
+#include "core/base/address.hpp"
+#include "crypto/bytes.hpp"
+
+namespace hats::packet {
+
+/// The largest error packet of either family, headers included (RFC 1812 4.3.2.3; RFC 4443 2.4 (c)).
+inline constexpr size_t kMaxIcmpError = 576;
+inline constexpr size_t kMaxIcmpV6Error = 1'280;
+
+/// Type, code and the second word of an error message.
+struct IcmpMessage {
+  uint8_t type = 0;
+  uint8_t code = 0;
+  uint32_t rest = 0;
+};
+
+/// No way to the destination: ICMPv4 host unreachable (3/1), ICMPv6 address unreachable (1/3).
+[[nodiscard]] IcmpMessage icmp_unreachable(Family family) noexcept;
+/// The packet does not fit: ICMPv4 fragmentation needed (3/4), ICMPv6 packet too big (2/0). `mtu` is what
+/// would, in bytes; below the least that the family allows (68, 1280) it is raised to that.
+[[nodiscard]] IcmpMessage icmp_too_big(Family family, uint32_t mtu) noexcept;
+
+/// Whether `message` may be sent about `offender` (an IP packet, or as much of its beginning as a quote
+/// holds): never about an ICMP error or a type nobody knows, a later fragment, a source or destination that
+/// is not one host (but too_big about IPv6 multicast is allowed); about size only if IPv4 must not be
+/// fragmented.
+[[nodiscard]] bool may_answer(ByteView offender, const IcmpMessage& message) noexcept;
+
+/// Writes the whole error packet, from `source` to the offender's source, to `out`, quoting as much of the
+/// offender as the family's limit and `out` allow. Returns its size; 0 if `offender` has no IP header,
+/// `source` is of the other family, or `out` does not hold the headers and 8 bytes beyond the offender's IP
+/// header.
+[[nodiscard]] size_t write_icmp_error(const IcmpMessage& message, const IpAddress& source, ByteView offender,
+                                      ByteSpan out) noexcept;
+
+}  // namespace hats::packet

@@ -1,0 +1,156 @@
+// Under load: cookies, mac2 and the rate limit between devices. WG 5.3, 5.4.7, 6.6; formats.md 6.4.
+#include <gtest/gtest.h>
+
+#include "tests/sim/paper.hpp"
+#include "tests/sim/world.hpp"
+
+namespace hats::sim {
+namespace {
+
+using Drop = wg::DropReason;
+constexpr size_t kQueue = 4'096, kUnderLoad = 512;  // the kernel's
+
+/// Node 1 is the one under load.
+class CookieSimTest : public testing::Test {
+ protected:
+  void SetUp() override { world.connect_all(); }
+  Datagram lost(size_t from, Kind kind) {
+    world.filter = [](Datagram&) { return false; };
+    world.send(from, 1);
+    world.filter = nullptr;
+    Datagram out = world.last(from, kind);
+    out.from = world.node(from).address;
+    return out;
+  }
+  /// Puts `count` copies of a valid initiation into node 1's queue without letting it work.
+  void fill_queue(const Datagram& datagram, size_t count) {
+    std::vector<Bytes> memory(count, datagram.bytes);
+    std::vector<wg::Received> received;
+    for (Bytes& bytes : memory) received.push_back({.bytes = bytes, .from = datagram.from});
+    wg::InboundBatch batch;
+    world.device(1).plan_inbound(world.now(), received, batch);
+  }
+  World world{31, 3};
+};
+
+TEST_F(CookieSimTest, QueueIsBoundedAndDropsTheNewest) {
+  fill_queue(lost(0, Kind::initiation), kQueue + 10);
+  EXPECT_EQ(world.device(1).drops()[Drop::rx_handshake_queue_full], 10U);
+}
+
+TEST_F(CookieSimTest, BelowTheMarkThereAreNoCookies) {
+  fill_queue(lost(0, Kind::initiation), kUnderLoad - 1);
+  world.drain(1);
+  EXPECT_EQ(world.count(1, Kind::cookie_reply), 0U);
+  EXPECT_EQ(world.count(1, Kind::response), 1U);
+}
+
+TEST_F(CookieSimTest, UnderLoadAValidMac1DrawsACookieAndChangesNothingElse) {
+  const Datagram initiation = lost(0, Kind::initiation);
+  fill_queue(initiation, kUnderLoad);
+  world.drain(1);
+  EXPECT_EQ(world.count(1, Kind::response), 0U);
+  EXPECT_EQ(world.count(1, Kind::cookie_reply), kUnderLoad);
+  const Datagram& reply = world.last(1, Kind::cookie_reply);
+  EXPECT_EQ(reply.to, initiation.from);
+  EXPECT_EQ(reply.ds, 0);
+  EXPECT_EQ(world.device(1).next_deadline(), std::nullopt);
+  EXPECT_EQ(world.peer(1, 0).rx_bytes, 0U);
+}
+
+TEST_F(CookieSimTest, LoadIsRememberedForASecond) {
+  const Datagram initiation = lost(0, Kind::initiation);
+  fill_queue(initiation, kUnderLoad);
+  world.drain(1);
+  world.trace.clear();
+  world.advance(milliseconds(999));
+  world.inject(1, initiation);
+  EXPECT_EQ(world.count(1, Kind::cookie_reply), 1U);
+  world.advance(milliseconds(1));
+  world.inject(1, initiation);
+  EXPECT_EQ(world.count(1, Kind::response), 1U);
+}
+
+TEST_F(CookieSimTest, CookieIsNotAnsweredAtOnceButCarriedByTheNextRetry) {
+  const Datagram junk = lost(2, Kind::initiation);
+  world.set_up(2, false);
+  fill_queue(junk, kUnderLoad);
+  world.drain(1);
+  world.trace.clear();
+  world.send(0, 1, 42);
+  const BootTime first = world.time();
+  world.advance(milliseconds(900));
+  EXPECT_EQ(world.count(1, Kind::cookie_reply), 1U);
+  EXPECT_EQ(world.count(0, Kind::initiation), 1U) << "not resent at once";
+  // Keep node 1 loaded until the retry.
+  for (int i = 0; i < 5; ++i) {
+    fill_queue(junk, kUnderLoad);
+    world.drain(1);
+    world.advance(milliseconds(900));
+  }
+  const auto times = world.times(0, Kind::initiation);
+  ASSERT_EQ(times.size(), 2U);
+  EXPECT_GE(times[1] - first, paper::kRekeyTimeout);
+  const Bytes& retry = world.last(0, Kind::initiation).bytes;
+  EXPECT_NE(Bytes(retry.end() - 16, retry.end()), Bytes(16)) << "mac2";
+  EXPECT_EQ(world.count(1, Kind::response), 1U);
+  EXPECT_EQ(world.node(1).delivered.size(), 1U);
+}
+
+TEST_F(CookieSimTest, UnderLoadASourceIsLimitedToABurstOfFive) {
+  // Node 0 learns a cookie, then its valid messages are repeated: they pass mac2 but not the rate limit.
+  const Datagram junk = lost(2, Kind::initiation);
+  fill_queue(junk, kUnderLoad);
+  world.drain(1);
+  world.send(0, 1);
+  world.advance(milliseconds(100));
+  world.filter = [](Datagram&) { return false; };
+  world.advance(seconds(6));
+  world.filter = nullptr;
+  Datagram with_cookie = world.last(0, Kind::initiation);
+  with_cookie.from = world.node(0).address;
+  fill_queue(junk, kUnderLoad);
+  world.drain(1);
+  for (int i = 0; i < 10; ++i) world.inject(1, with_cookie);
+  EXPECT_EQ(world.count(1, Kind::response), 1U);
+  EXPECT_EQ(world.device(1).drops()[Drop::rx_rate_limited], 5U);
+  EXPECT_EQ(world.device(1).drops()[Drop::rx_handshake_replayed], 4U);
+}
+
+TEST_F(CookieSimTest, CookieRepliesNeverMoveTheEndpoint) {
+  const Datagram junk = lost(2, Kind::initiation);
+  fill_queue(junk, kUnderLoad);
+  world.drain(1);
+  world.send(0, 1);
+  world.filter = [](Datagram&) { return false; };
+  world.advance(milliseconds(15));
+  Datagram reply = world.last(1, Kind::cookie_reply);
+  reply.from = world.node(2).address;
+  world.inject(0, reply);
+  EXPECT_EQ(world.device(0).drops()[Drop::rx_cookie_invalid], 0U) << "it was taken";
+  EXPECT_EQ(world.peer(0, 1).endpoint, world.node(1).address);
+  EXPECT_EQ(world.peer(0, 1).rx_bytes, 0U);
+  world.inject(0, reply);
+  EXPECT_EQ(world.device(0).drops()[Drop::rx_cookie_invalid], 1U) << "once";
+}
+
+TEST_F(CookieSimTest, DataFlowsWhileHandshakesFloodIn) {
+  world.send(0, 1);
+  world.advance(seconds(1));
+  fill_queue(lost(2, Kind::initiation), kQueue);
+  const size_t before = world.node(1).delivered.size();
+  world.send(0, 1);
+  Datagram data = world.last(0, Kind::data);
+  data.from = world.node(0).address;
+  std::vector<wg::InnerPacket> out;
+  wg::InboundBatch batch;
+  const std::array received{wg::Received{.bytes = data.bytes, .from = data.from}};
+  world.device(1).plan_inbound(world.now(), received, batch);
+  wg::Device::work(batch, *crypto::make_aead(crypto::AeadChoice::sodium));
+  world.device(1).commit_inbound(world.now(), batch, out);
+  EXPECT_EQ(out.size(), 1U);
+  EXPECT_EQ(world.node(1).delivered.size(), before);
+}
+
+}  // namespace
+}  // namespace hats::sim

@@ -16,8 +16,8 @@ inline constexpr Duration kRekeyAtReceive = seconds(165);    // REJECT_AFTER - K
 inline constexpr Duration kEraseKeysAfter = seconds(540);    // 3 x REJECT_AFTER_TIME
 inline constexpr int kInitiationTries = 20;                  // then the kernel gives up
 inline constexpr size_t kStagedPackets = 128;
-inline constexpr size_t kStagedPeerBytes = 256 * 1'024;
-inline constexpr size_t kStagedDeviceBytes = 4 * 1'024 * 1'024;
+inline constexpr size_t kStagedPeerBytes = size_t{256} * 1'024;
+inline constexpr size_t kStagedDeviceBytes = size_t{4} * 1'024 * 1'024;
 inline constexpr uint64_t kReplayWindow = 8'128;
 inline constexpr uint8_t kHandshakeDs = 0x88;  // AF41
 

@@ -213,8 +213,10 @@ void World::inject(size_t node, Datagram datagram) {
 
 void World::inject(size_t node, const std::vector<Datagram>& datagrams) {
   std::vector<Bytes> memory;
+  memory.reserve(datagrams.size());
   for (const Datagram& datagram : datagrams) memory.push_back(datagram.bytes);
   std::vector<wg::Received> received;
+  received.reserve(datagrams.size());
   for (size_t i = 0; i < datagrams.size(); ++i) {
     received.push_back({.bytes = memory[i],
                         .from = datagrams[i].from,

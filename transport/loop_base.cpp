@@ -147,7 +147,7 @@ int LoopBase::write(Tag tag, const TunWrite& write) {
 void LoopBase::flush(Port& port) {
   if (sender_.flush(port.udp, now_.boot, failed_sends_) == UdpSender::Result::blocked) {
     port.blocked = true;
-    watch_writable(port);
+    if (running_) watch_writable(port);
   }
   while (failed_sends_.size() > kMaxFailedSends) {
     failed_sends_.pop_back();
@@ -237,7 +237,10 @@ void LoopBase::run(Handler& handler) {
   running_ = true;
   now_ = read_clock();
   begin();
-  for (const auto& port : ports_) start(*port);
+  for (const auto& port : ports_) {
+    start(*port);
+    if (port->blocked) watch_writable(*port);  // by what was sent before
+  }
   settle();
   while (!mailbox_.stopping()) {
     turn(must_poll());

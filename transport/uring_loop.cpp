@@ -249,6 +249,7 @@ void UringLoop::reap() {
 // Bookkeeping only: the handler is called by service(), because this also runs inside remove().
 void UringLoop::absorb(const io_uring_cqe& completion) {
   const auto op = static_cast<Op>(completion.user_data & kOpMask);
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the pointer that finish_entry() put there
   auto* port = reinterpret_cast<UringPort*>(completion.user_data & ~kOpMask);
   const bool more = (completion.flags & IORING_CQE_F_MORE) != 0;
   switch (op) {

@@ -43,6 +43,7 @@ BootTime boot_now() {
 
 void Recorder::run() {
   watchdog_ = boot_now() + seconds(10);
+  loop_.post([] {});  // one wake-up, so that done() is asked after what was sent before
   loop_.run(*this);
   EXPECT_LT(boot_now(), watchdog_) << "the test's condition was not met in time";
 }
@@ -162,6 +163,11 @@ std::optional<std::vector<uint8_t>> PlainSocket::receive(int wait_ms) const {
   if (size < 0) return std::nullopt;
   out.resize(static_cast<size_t>(size));
   return out;
+}
+
+uint32_t PlainSocket::receive_number(int wait_ms) const {
+  const auto got = receive(wait_ms);
+  return got && got->size() >= 4 ? number_of(got->data()) : kNoNumber;
 }
 
 std::vector<uint8_t> numbered(uint32_t number, size_t size) {

@@ -31,12 +31,12 @@ class Recorder final : public Handler {
  public:
   explicit Recorder(Loop& loop) : loop_(loop) {}
 
-  std::function<void(Tag, std::span<TunRead>)> tun = [](auto...) {};
-  std::function<void(Tag, std::span<UdpReceived>)> udp = [](auto...) {};
-  std::function<void(Tag, UdpSend&, int)> send_failed = [](auto...) {};
-  std::function<void(Tag, int)> write_failed = [](auto...) {};
-  std::function<void(Tag, int)> tun_closed = [](auto...) {};
-  std::function<void(Now)> wake = [](auto...) {};
+  std::function<void(Tag, std::span<TunRead>)> tun = [](const auto&...) {};
+  std::function<void(Tag, std::span<UdpReceived>)> udp = [](const auto&...) {};
+  std::function<void(Tag, UdpSend&, int)> send_failed = [](auto&&...) {};
+  std::function<void(Tag, int)> write_failed = [](const auto&...) {};
+  std::function<void(Tag, int)> tun_closed = [](const auto&...) {};
+  std::function<void(Now)> wake = [](const auto&...) {};
   std::function<std::optional<BootTime>()> deadline = [] { return std::nullopt; };
   std::function<bool()> backlog = [] { return false; };
   std::function<bool()> done = [] { return false; };
@@ -86,6 +86,9 @@ class PlainSocket {
   bool send(const std::vector<uint8_t>& bytes, const Endpoint& to) const;
   /// The next datagram, or nothing if there is none within `wait_ms`.
   [[nodiscard]] std::optional<std::vector<uint8_t>> receive(int wait_ms = 1000) const;
+  /// The number at the front of the next datagram, or kNoNumber.
+  [[nodiscard]] uint32_t receive_number(int wait_ms = 1000) const;
+  static constexpr uint32_t kNoNumber = 0xffff'ffff;
 
  private:
   UniqueFd fd_;

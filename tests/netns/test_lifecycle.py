@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import time
@@ -15,9 +16,17 @@ def gone(host, name):
     return name not in host.out("ip -br link") and not os.path.exists(f"/run/wireguard/{name}.sock")
 
 
+def runs(pid, program):
+    try:
+        return os.readlink(f"/proc/{pid}/exe") == program
+    except OSError:  # a kernel thread, or gone meanwhile
+        return False
+
+
 def processes():
-    return [pid for pid in os.listdir("/proc") if pid.isdigit() and
-            os.path.basename(os.readlink(f"/proc/{pid}/exe") if os.path.exists(f"/proc/{pid}/exe") else "") == "hatsd-user"]
+    """The processes that run our program."""
+    program = os.path.realpath(shutil.which(HATSD))
+    return [pid for pid in os.listdir("/proc") if pid.isdigit() and runs(pid, program)]
 
 
 def foreground(world, pair):
@@ -66,7 +75,7 @@ def test_the_same_name_in_another_namespace_is_refused_naming_the_process():
     with World() as world:
         pair = Pair(world)
         done = pair.right.hatsd("up", pair.left_file, check=False)
-        assert done.returncode == 1 and re.search(r"pid \d+", done.stderr), done.stderr
+        assert done.returncode == 1 and re.search(r"(pid|process) \d+", done.stderr), done.stderr
         pair.left.ping("10.9.0.2", 1)
 
 

@@ -175,7 +175,7 @@ def test_incremental_allowed_ips_and_update_only_are_understood():
 def test_a_link_local_endpoint_keeps_its_zone():
     with World() as world:
         bare = Bare(world)
-        bare.host.sh("ip link add d0 type dummy; ip link set d0 up")
+        bare.host.sh("ip link add d0 type veth peer name d1; ip link set d0 up")
         peer = Keys()
         bare.wg("set", "wgb", "peer", peer.public, "endpoint", "[fe80::1%d0]:51820")
         assert bare.wg("show", "wgb", "endpoints").stdout.strip().endswith("[fe80::1%d0]:51820")

@@ -1,5 +1,6 @@
 #include "tools/hatsd-user/daemon/channel.hpp"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -13,11 +14,20 @@ using nlohmann::json;
 
 namespace {
 
+// True if the call is worth trying again: it was interrupted, or the descriptor is non-blocking (whoever
+// waits for it by Asio makes it so) and had to wait, as between the two parts of a message.
+bool may_try_again(int fd, short events) {
+  if (errno == EINTR) return true;
+  if (errno != EAGAIN) return false;
+  pollfd wait{fd, events, 0};
+  return poll(&wait, 1, -1) >= 0 || errno == EINTR;
+}
+
 bool send_all(int fd, const void* data, size_t size) {
   const auto* bytes = static_cast<const uint8_t*>(data);
   while (size > 0) {
     const ssize_t count = send(fd, bytes, size, MSG_NOSIGNAL);
-    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && may_try_again(fd, POLLOUT)) continue;
     if (count <= 0) return false;
     bytes += count;
     size -= static_cast<size_t>(count);
@@ -29,7 +39,7 @@ bool receive_all(int fd, void* data, size_t size) {
   auto* bytes = static_cast<uint8_t*>(data);
   while (size > 0) {
     const ssize_t count = recv(fd, bytes, size, 0);
-    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && may_try_again(fd, POLLIN)) continue;
     if (count <= 0) return false;
     bytes += count;
     size -= static_cast<size_t>(count);

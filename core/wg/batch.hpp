@@ -16,7 +16,9 @@
 namespace hats::wg {
 
 class Keypair;
-using PeerId = uint32_t;  // index of a peer's slot in its device; reused only when no batch is under way
+// Index of a peer's slot in its device. A slot is reused after its peer is removed: commit tells the two
+// apart by the keypair, and whoever holds a PeerId longer may at most forget another peer's source address.
+using PeerId = uint32_t;
 inline constexpr PeerId kNoPeer = 0xffff'ffff;
 
 /// Datagrams to one peer that lie one behind another in a lent slab, ready for one UDP_SEGMENT send: all of

@@ -1,129 +1,314 @@
 #include "core/config/explain.hpp"
 
 #include <algorithm>
+#include <set>
+
+#include "core/config/mtu_advice.hpp"
+#include "core/config/text.hpp"
+#include "crypto/x25519.hpp"
 
 namespace hats::config {
 namespace {
 
-constexpr size_t kLabelWidth = 14;         // columns of the left side
-constexpr size_t kPrefixesShown = 8;       // of one peer; a peer may have thousands
-constexpr uint32_t kUsualPathMtu = 1'500;  // Ethernet
-constexpr uint32_t kGuideMtu = 1'468;      // the peering guide's figure for WireGuard
-constexpr uint32_t kWgQuickOverhead = 80;  // taken off by wg-quick, also for IPv4 endpoints
+constexpr size_t kListedPrefixes = 16;           // of a peer, and of the routes; the rest are counted
+constexpr size_t kLabelWidth = 16;               // columns
+constexpr size_t kKeyTextSize = 44;              // base64 of a key
+constexpr uint32_t kFirstDefaultTable = 51'820;  // wg-quick's, when no mark is given
 
-class Text {
- public:
-  void line(std::string_view label, const std::string& value) {
-    out_ += "  " + std::string(label);
-    out_.append(label.size() < kLabelWidth ? kLabelWidth - label.size() : 1, ' ');
-    out_ += value + '\n';
+std::string padded(std::string_view label) {
+  std::string out(label);
+  out.resize(std::max(kLabelWidth, out.size() + 1), ' ');
+  return out;
+}
+
+/// The first of a list, and how many more there are.
+std::string listed(const std::vector<std::string>& items) {
+  std::string out;
+  for (size_t i = 0; i < std::min(items.size(), kListedPrefixes); ++i) out += (i == 0 ? "" : ", ") + items[i];
+  if (items.size() > kListedPrefixes)
+    out += " and " + std::to_string(items.size() - kListedPrefixes) + " more";
+  return out;
+}
+
+bool is_base64(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
+}
+
+/// A hook's command with %i replaced and keys taken out: a command may hold one, and this goes to a terminal.
+std::string hook_text(std::string_view command, const std::string& interface) {
+  std::string out;
+  while (!command.empty()) {
+    const auto* run_end = std::find_if_not(command.begin(), command.end(), is_base64);
+    const auto run = static_cast<size_t>(run_end - command.begin());
+    const bool key = run == kKeyTextSize - 1 && run < command.size() && command[run] == '=';
+    if (key) {
+      out += "(a key)";
+      command.remove_prefix(kKeyTextSize);
+    } else if (run > 0) {
+      out += command.substr(0, run);
+      command.remove_prefix(run);
+    } else if (command.starts_with("%i") && !interface.empty()) {
+      out += interface;
+      command.remove_prefix(2);
+    } else {
+      out += command.front();
+      command.remove_prefix(1);
+    }
   }
-  std::string out_;
+  return out;
+}
+
+Encapsulation wireguard_over(Family outer) {
+  Encapsulation tunnel;
+  tunnel.outer = outer;
+  return tunnel;
+}
+
+class Explainer {
+ public:
+  Explainer(const WgQuickConfig& config, const ExplainFacts& facts) : config_(config), facts_(facts) {}
+  std::vector<std::string> lines();
+
+ private:
+  void interface();
+  void mtu();
+  void peer(const WgPeer& peer, size_t index);
+  void cost(const PeerPath& path);
+  void routes();
+  void default_routes(const std::vector<std::string>& prefixes);
+  void hooks();
+  void differences();
+  void notes();
+  void warnings();
+
+  void head(std::string text) { lines_.push_back(std::move(text)); }
+  void add(std::string_view label, const std::string& text) { lines_.push_back("  " + padded(label) + text); }
+  void item(const std::string& text) { lines_.push_back("  - " + text); }
+  [[nodiscard]] PeerPath path(size_t index) const {
+    PeerPath out = index < facts_.paths.size() ? facts_.paths[index] : PeerPath{};
+    if (!out.endpoint && config_.peers[index].endpoint)
+      out.endpoint = config_.peers[index].endpoint->numeric();
+    return out;
+  }
+  [[nodiscard]] uint32_t applied_mtu() const;
+  [[nodiscard]] bool allows(const char* prefix) const;
+
+  const WgQuickConfig& config_;
+  const ExplainFacts& facts_;
+  std::vector<std::string> lines_;
 };
 
-std::string first_prefixes(const std::vector<wg::AllowedIpChange>& allowed_ips) {
-  std::string out;
-  for (size_t i = 0; i < allowed_ips.size() && i < kPrefixesShown; ++i) {
-    out +=
-        (i == 0 ? "" : ", ") + std::string(allowed_ips[i].remove ? "-" : "") + allowed_ips[i].prefix.text();
-  }
-  if (allowed_ips.size() > kPrefixesShown) {
-    out += " and " + std::to_string(allowed_ips.size() - kPrefixesShown) + " more";
-  }
-  return out.empty() ? "none: nothing may pass" : out;
+std::vector<std::string> Explainer::lines() {
+  interface();
+  for (size_t i = 0; i < config_.peers.size(); ++i) peer(config_.peers[i], i);
+  routes();
+  hooks();
+  differences();
+  notes();
+  warnings();
+  return std::move(lines_);
 }
 
-bool has_default_route(const WgQuickConfig& config) {
-  return std::any_of(config.peers.begin(), config.peers.end(), [](const WgPeer& peer) {
-    return std::any_of(
-        peer.allowed_ips.begin(), peer.allowed_ips.end(),
-        [](const wg::AllowedIpChange& entry) { return !entry.remove && entry.prefix.length == 0; });
+void Explainer::interface() {
+  head("interface " + facts_.interface + " (WireGuard)" +
+       (facts_.file.empty() ? "" : ", from " + facts_.file));
+  if (config_.private_key && !config_.private_key->is_zero()) {
+    add("public key", crypto::key_to_base64(crypto::public_key_of(*config_.private_key).bytes));
+  } else {
+    add("private key", "none: nothing passes until a hook or `wg set` gives one");
+  }
+  if (!config_.listen_service.empty()) {
+    add("listen port", "that of the service " + config_.listen_service);
+  } else {
+    add("listen port",
+        config_.listen_port.value_or(0) == 0 ? "any that is free" : std::to_string(*config_.listen_port));
+  }
+  if (config_.fwmark.value_or(0) != 0) add("firewall mark", std::to_string(*config_.fwmark));
+  std::vector<std::string> addresses;
+  for (const InterfaceAddress& address : config_.addresses) addresses.push_back(address.prefix.text());
+  add("addresses", addresses.empty() ? "none" : listed(addresses));
+  mtu();
+  if (!config_.dns_servers.empty()) add("DNS", listed(config_.dns_servers));
+  if (!config_.dns_search.empty()) add("DNS search", listed(config_.dns_search));
+  if (config_.save_config) add("SaveConfig", "on `down` the live state replaces the file");
+}
+
+uint32_t Explainer::applied_mtu() const {
+  if (config_.mtu) return *config_.mtu;
+  std::vector<uint32_t> paths;
+  for (const PeerPath& path : facts_.paths) {
+    if (path.mtu) paths.push_back(*path.mtu);
+  }
+  return wg_quick_default_mtu(paths, facts_.default_route_mtu);
+}
+
+void Explainer::mtu() {
+  if (config_.mtu) {
+    add("mtu", std::to_string(*config_.mtu) + ", from the file");
+  } else {
+    add("mtu",
+        std::to_string(applied_mtu()) + ", the smallest path less " + std::to_string(kWgQuickMtuMargin));
+  }
+}
+
+void Explainer::peer(const WgPeer& peer, size_t index) {
+  head("peer " + crypto::key_to_base64(peer.public_key.bytes) + " (line " + std::to_string(peer.line) + ")");
+  const PeerPath way = path(index);
+  if (!peer.endpoint) {
+    add("endpoint", "none: the peer has to begin");
+  } else if (peer.endpoint->numeric()) {
+    add("endpoint", peer.endpoint->text());
+  } else {
+    add("endpoint",
+        peer.endpoint->text() + ", a name" + (way.endpoint ? ": now " + way.endpoint->text() : ""));
+  }
+  if (peer.preshared_key && !peer.preshared_key->is_zero()) add("preshared key", "yes");
+  std::vector<std::string> prefixes;
+  for (const wg::AllowedIpChange& entry : peer.allowed_ips) {
+    prefixes.push_back((entry.remove ? "-" : "") + entry.prefix.text());
+  }
+  add("allowed IPs", prefixes.empty() ? "none: nothing goes to or comes from this peer" : listed(prefixes));
+  const uint16_t keepalive_s = peer.persistent_keepalive_s.value_or(0);
+  add("keepalive", keepalive_s == 0 ? "off" : "every " + std::to_string(keepalive_s) + " s");
+  if (way.endpoint) cost(way);
+}
+
+void Explainer::cost(const PeerPath& path) {
+  const Encapsulation tunnel = wireguard_over(path.endpoint->address.family);
+  add("overhead", std::to_string(overhead(tunnel)) + " bytes a packet (" + overhead_parts(tunnel) + ")");
+  const GuideFigure guide = guide_figure(Encapsulation::Kind::wireguard);
+  const std::string beside = "; the peering guide counts " + std::to_string(guide.overhead) +
+                             " bytes and says " + std::to_string(guide.mtu);
+  const uint32_t path_mtu = path.mtu.value_or(kUnknownPathMtu);
+  add("best mtu", std::to_string(best_mtu(tunnel, path_mtu)) + " on " +
+                      (path.mtu ? "this path of " : "a path of ") + std::to_string(path_mtu) + beside);
+  if (const auto warning = mtu_warning(tunnel, applied_mtu(), path_mtu)) add("mtu advice", *warning);
+}
+
+void Explainer::routes() {
+  head("routes");
+  std::vector<std::string> plain, defaults;
+  std::set<Prefix> seen;
+  for (const WgPeer& peer : config_.peers) {
+    for (const wg::AllowedIpChange& entry : peer.allowed_ips) {
+      if (entry.remove || !seen.insert(entry.prefix).second) continue;
+      const bool policy = entry.prefix.length == 0 && config_.table.kind == RouteTable::Kind::automatic;
+      (policy ? defaults : plain).push_back(entry.prefix.text());
+    }
+  }
+  if (config_.table.kind == RouteTable::Kind::off) {
+    item(
+        "none, because of Table = off: no rules, no mark, no firewall either; set routes yourself or with "
+        "BIRD or FRR");
+    item("AllowedIPs still decide what each peer may send and which peer a packet goes to");
+    return;
+  }
+  if (plain.empty() && defaults.empty()) item("none: no AllowedIPs");
+  if (!plain.empty() && config_.table.kind == RouteTable::Kind::table) {
+    item("to table " + config_.table.table + ": " + listed(plain));
+  } else if (!plain.empty()) {
+    item("to the main table, unless a route of the interface covers it: " + listed(plain));
+  }
+  if (!defaults.empty()) default_routes(defaults);
+}
+
+void Explainer::default_routes(const std::vector<std::string>& prefixes) {
+  const uint32_t mark = config_.fwmark.value_or(0);
+  const std::string table = mark != 0 ? "table " + std::to_string(mark) + ", after FwMark"
+                                      : "the first free table from " + std::to_string(kFirstDefaultTable) +
+                                            ", whose number is also the firewall mark";
+  item(listed(prefixes) + ": to " + table);
+  item("rules: what lacks the mark looks there, after the main table without its default route");
+  item(
+      "firewall: packets to the tunnel's addresses that come in elsewhere are dropped, and the mark is kept "
+      "per flow");
+}
+
+void Explainer::hooks() {
+  const auto list = [&](const char* name, const std::vector<Hook>& of) {
+    for (const Hook& hook : of) {
+      item(std::string(name) + " (line " + std::to_string(hook.line) +
+           "): " + hook_text(hook.command, facts_.interface));
+    }
+  };
+  if (config_.pre_up.empty() && config_.post_up.empty() && config_.pre_down.empty() &&
+      config_.post_down.empty())
+    return;
+  head("hooks, run by bash in this order");
+  list("PreUp", config_.pre_up);
+  list("PostUp", config_.post_up);
+  list("PreDown", config_.pre_down);
+  list("PostDown", config_.post_down);
+}
+
+/// Where a file of this content fares otherwise than under stock wg-quick.
+void Explainer::differences() {
+  std::vector<std::string> found;
+  const bool named = std::ranges::any_of(
+      config_.peers, [](const WgPeer& peer) { return peer.endpoint && !peer.endpoint->numeric(); });
+  if (named) {
+    found.emplace_back(
+        "names are looked up in the background, tried again, and looked up anew when handshakes fail; "
+        "wg-quick does it "
+        "once, and fails");
+  }
+  const auto has_hash = [](const Hook& hook) { return hook.command.find('#') != std::string::npos; };
+  for (const auto* of : {&config_.pre_up, &config_.post_up, &config_.pre_down, &config_.post_down}) {
+    if (std::ranges::none_of(*of, has_hash)) continue;
+    found.emplace_back("a '#' in a hook belongs to the command; wg-quick before 2025-05 cuts it off");
+    break;
+  }
+  if (!config_.pre_up.empty())
+    found.emplace_back("PreUp runs when the interface exists; wg-quick before 2023 ran it earlier");
+  if (!config_.mtu && config_.peers.size() > 1) {
+    found.emplace_back("the smallest path decides the mtu; wg-quick before 2025-05 took the largest");
+  }
+  const bool incremental =
+      std::ranges::any_of(config_.peers, [](const WgPeer& peer) { return !peer.replace_allowed_ips; });
+  if (incremental) found.emplace_back("'+' and '-' in AllowedIPs are taken; Debian 12's wg refuses them");
+  if (found.empty()) return;
+  head("what stock tools do otherwise");
+  for (const std::string& text : found) item(text);
+}
+
+bool Explainer::allows(const char* prefix) const {
+  const Prefix wanted = *Prefix::parse(prefix);
+  for (const WgPeer& peer : config_.peers) {
+    for (const wg::AllowedIpChange& entry : peer.allowed_ips) {
+      if (!entry.remove && entry.prefix.length <= wanted.length && entry.prefix.contains(wanted.address))
+        return true;
+    }
+  }
+  return false;
+}
+
+/// What a routing daemon needs of AllowedIPs (formats.md 1.7); of interest where the file leaves routes to
+/// one.
+void Explainer::notes() {
+  if (config_.table.kind != RouteTable::Kind::off || config_.peers.empty()) return;
+  std::vector<std::string> found;
+  const bool link_local = std::ranges::any_of(config_.addresses, [](const InterfaceAddress& address) {
+    return Prefix::parse("fe80::/10")->contains(address.prefix.address);
   });
+  if (link_local && !allows("fe80::/10"))
+    found.emplace_back("fe80::/10: BGP between link-local addresses fails");
+  if (!allows("ff02::/16")) found.emplace_back("ff02::/16: no OSPFv3, Babel or router advertisements");
+  if (!allows("224.0.0.0/24")) found.emplace_back("224.0.0.0/24: no OSPFv2");
+  if (found.empty()) return;
+  head("not in any AllowedIPs");
+  for (const std::string& text : found) item(text);
 }
 
-std::string routes_text(const WgQuickConfig& config) {
-  switch (config.table.kind) {
-    case RouteTable::Kind::off:
-      return "none (Table = off): AllowedIPs only choose the peer and check the source";
-    case RouteTable::Kind::table:
-      return "every AllowedIPs prefix, in table " + config.table.table + ", without policy rules";
-    case RouteTable::Kind::automatic:
-      break;
-  }
-  return has_default_route(config) ? "every AllowedIPs prefix; the default route by firewall mark and policy "
-                                     "rules, as wg-quick does"
-                                   : "every AllowedIPs prefix, in the main table";
-}
-
-void add_hooks(Text& text, std::string_view key, const std::vector<Hook>& hooks) {
-  for (const Hook& hook : hooks) text.line(key, "line " + std::to_string(hook.line) + ": " + hook.command);
-}
-
-void add_peer(Text& text, const WgPeer& peer) {
-  std::string about = peer.endpoint ? "at " + peer.endpoint->text() : "no endpoint: it must reach us first";
-  if (peer.endpoint && !peer.endpoint->numeric())
-    about += " (resolved in the background, and again when it fails)";
-  if (peer.preshared_key) about += ", preshared key";
-  if (peer.persistent_keepalive_s.value_or(0) != 0) {
-    about += ", keepalive every " + std::to_string(*peer.persistent_keepalive_s) + " s";
-  }
-  text.line("peer", crypto::key_to_base64(peer.public_key.bytes));
-  text.line("", about);
-  text.line("", "AllowedIPs " + first_prefixes(peer.allowed_ips));
-}
-
-void add_mtu(Text& text, const WgQuickConfig& config, const std::vector<PathFact>& paths) {
-  text.line("MTU", config.mtu ? std::to_string(*config.mtu) + ", as the file says"
-                              : "the smallest path to an endpoint less " + std::to_string(kWgQuickOverhead) +
-                                    ", as wg-quick does (1420 on 1500-byte paths)");
-  text.line("overhead", std::to_string(wireguard_overhead(Family::v4)) + " bytes over IPv4, " +
-                            std::to_string(wireguard_overhead(Family::v6)) + " over IPv6; best MTU on a " +
-                            std::to_string(kUsualPathMtu) + "-byte path " +
-                            std::to_string(best_mtu(kUsualPathMtu, Family::v4)) + " and " +
-                            std::to_string(best_mtu(kUsualPathMtu, Family::v6)) + " (the guide says " +
-                            std::to_string(kGuideMtu) + ")");
-  for (const PathFact& path : paths) {
-    const Family outer = path.endpoint.address.family;
-    text.line("path", "to " + path.endpoint.text() + " takes " + std::to_string(path.path_mtu) +
-                          " bytes: best MTU " + std::to_string(best_mtu(path.path_mtu, outer)));
-    const std::string warning = config.mtu ? mtu_warning(*config.mtu, path.path_mtu, outer) : "";
-    if (!warning.empty()) text.line("warning", warning);
-  }
+void Explainer::warnings() {
+  if (config_.warnings.empty()) return;
+  head("warnings");
+  for (const ConfigError& warning : config_.warnings) item(warning.text(facts_.file));
 }
 
 }  // namespace
 
-std::string mtu_warning(uint32_t mtu, uint32_t path_mtu, Family outer) {
-  const uint32_t needed = largest_outer_packet(mtu, outer);
-  if (needed <= path_mtu) return {};
-  return "mtu " + std::to_string(mtu) + " needs " + std::to_string(needed) + "-byte packets on a " +
-         std::to_string(path_mtu) + "-byte path; " + std::to_string(best_mtu(path_mtu, outer)) +
-         " avoids fragmentation";
-}
-
-std::string explain(const WgQuickConfig& config, std::string_view interface_name,
-                    const std::vector<PathFact>& paths) {
-  Text text;
-  text.out_ = "interface " + std::string(interface_name) + ": WireGuard\n";
-  for (const InterfaceAddress& address : config.addresses) text.line("address", address.prefix.text());
-  text.line("private key", config.private_key ? "given" : "none: a hook or wg(8) must set it");
-  text.line("listen port", !config.listen_service.empty()        ? config.listen_service
-                           : config.listen_port.value_or(0) != 0 ? std::to_string(*config.listen_port)
-                                                                 : "any free one");
-  if (config.fwmark.value_or(0) != 0) text.line("firewall mark", std::to_string(*config.fwmark));
-  text.line("routes", routes_text(config));
-  if (!config.dns_servers.empty() || !config.dns_search.empty()) {
-    text.line("DNS", std::to_string(config.dns_servers.size()) + " servers, " +
-                         std::to_string(config.dns_search.size()) + " search domains, through resolvconf");
-  }
-  add_hooks(text, "PreUp", config.pre_up);
-  add_hooks(text, "PostUp", config.post_up);
-  add_hooks(text, "PreDown", config.pre_down);
-  add_hooks(text, "PostDown", config.post_down);
-  if (config.save_config) text.line("on down", "the file is written anew from the live state (SaveConfig)");
-  for (const WgPeer& peer : config.peers) add_peer(text, peer);
-  add_mtu(text, config, paths);
-  return std::move(text.out_);
+std::vector<std::string> explain(const WgQuickConfig& config, const ExplainFacts& facts) {
+  return Explainer(config, facts).lines();
 }
 
 }  // namespace hats::config

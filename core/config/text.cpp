@@ -78,8 +78,9 @@ std::vector<std::string_view> words(std::string_view text) {
 
 std::optional<uint64_t> parse_decimal(std::string_view text, uint64_t max) noexcept {
   uint64_t value = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  const char* begin = text.data();
+  const char* end = begin + text.size();
+  const auto [stop, error] = std::from_chars(begin, end, value);
   if (error != std::errc{} || stop != end || value > max) return std::nullopt;
   return value;
 }

@@ -96,7 +96,7 @@ class SetParser {
     if (key == "protocol_version") return value == "1";
     if (key != "allowed_ip") return false;
     const bool remove = value.starts_with('-');
-    if (remove || value.starts_with('+')) value.remove_prefix(1);
+    if (remove) value.remove_prefix(1);
     const auto prefix = Prefix::parse(value);
     if (!prefix || value.find('/') == std::string_view::npos) return false;
     peer.allowed_ips.push_back({prefix->masked(), remove});
@@ -136,7 +136,7 @@ class Lines {
   void add_secret(std::string_view key, std::span<const uint8_t, crypto::kKeySize> bytes) {
     std::string text = crypto::key_to_hex(bytes);
     add(key, text);
-    crypto::wipe({reinterpret_cast<uint8_t*>(text.data()), text.size()});
+    wipe_text(text);
   }
   std::string take() { return std::move(out_); }
 

@@ -3,11 +3,11 @@
 
 #include <cstdint>
 #include <expected>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "core/config/zone.hpp"
 #include "core/wg/update.hpp"
 
 namespace hats::config {
@@ -18,10 +18,6 @@ struct UapiSet {
   wg::DeviceUpdate update;
   int error = 0;  // errno value, positive: EINVAL, EPROTO; 0 if the text was right
 };
-
-/// Looks up a zone of "[fe80::1%eth0]:5"; numbers are taken as they are. 0: unknown.
-using ZoneIndex = std::function<uint32_t(std::string_view zone)>;
-using ZoneName = std::function<std::string(uint32_t index)>;
 
 /// Parses the body of a set operation (the lines after "set=1", without the blank line).
 [[nodiscard]] UapiSet parse_uapi_set(std::string_view body, const ZoneIndex& zone_index);

@@ -7,6 +7,7 @@
 #include <array>
 #include <map>
 
+#include "core/config/mtu_advice.hpp"
 #include "core/config/text.hpp"
 #include "core/config/wg_quick_values.hpp"
 #include "crypto/x25519.hpp"
@@ -14,8 +15,7 @@
 namespace hats::config {
 namespace {
 
-constexpr size_t kLongestInterfaceName = 15;  // IFNAMSIZ less the end
-constexpr uint32_t kLeastIpv6Mtu = 1'280;     // RFC 8200 5
+constexpr size_t kMaxWarnings = 50;  // of one file; the rest are counted in one more
 
 enum class Section : uint8_t { none, interface, peer };
 
@@ -30,6 +30,7 @@ using KeyNames = std::span<const std::string_view>;
 constexpr auto kInterfaceKeys =
     std::to_array<std::string_view>({"PrivateKey", "ListenPort", "FwMark", "Address", "MTU", "DNS", "Table",
                                      "PreUp", "PostUp", "PreDown", "PostDown", "SaveConfig"});
+constexpr auto kWgInterfaceKeys = std::to_array<std::string_view>({"PrivateKey", "ListenPort", "FwMark"});
 constexpr auto kPeerKeys = std::to_array<std::string_view>(
     {"PublicKey", "PresharedKey", "AllowedIPs", "Endpoint", "PersistentKeepalive"});
 
@@ -38,9 +39,20 @@ bool is_hook(std::string_view key) {
          equals_ignoring_case(key, "PreDown") || equals_ignoring_case(key, "PostDown");
 }
 
+/// The name as we write it, or "" if `key` is none of them.
+std::string_view one_of(std::string_view key, KeyNames keys) {
+  for (const std::string_view name : keys) {
+    if (equals_ignoring_case(key, name)) return name;
+  }
+  return {};
+}
+
 bool is_one_of(std::string_view key, KeyNames keys) {
-  return std::any_of(keys.begin(), keys.end(),
-                     [&](std::string_view k) { return equals_ignoring_case(key, k); });
+  return !one_of(key, keys).empty();
+}
+
+bool is_secret(std::string_view key) {
+  return equals_ignoring_case(key, "PrivateKey") || equals_ignoring_case(key, "PresharedKey");
 }
 
 /// The text of a value that may be a secret; wiped when it goes.
@@ -49,7 +61,7 @@ class SecretText {
   explicit SecretText(std::string_view text) : text_(without_blanks(text)) {}
   SecretText(const SecretText&) = delete;
   SecretText& operator=(const SecretText&) = delete;
-  ~SecretText() { crypto::wipe({reinterpret_cast<uint8_t*>(text_.data()), text_.size()}); }
+  ~SecretText() { wipe_text(text_); }
   [[nodiscard]] std::string_view view() const { return text_; }
 
  private:
@@ -66,6 +78,9 @@ class Parser {
   Done read_line(std::string_view raw, int number);
   Done read_section(std::string_view header, int number);
   Done read_interface_key(const Line& line);
+  Done read_own_key(const Line& line);
+  void read_dns(const Line& line);
+  Done read_addresses(const Line& line);
   Done read_wg_interface_key(const Line& line, std::string_view key, std::string_view value);
   Done read_hook(const Line& line);
   Done read_peer_key(const Line& line);
@@ -77,11 +92,10 @@ class Parser {
   void warn_of_peers();
 
   static std::unexpected<ConfigError> fail(const Line& line, std::string message) {
-    return std::unexpected(ConfigError{line.number, std::string(line.key), std::move(message)});
+    return std::unexpected(ConfigError{line.number, printable_key(line.key), std::move(message)});
   }
-  void warn(int line, std::string key, std::string message) {
-    config_.warnings.push_back({line, std::move(key), std::move(message)});
-  }
+  void warn(int line, std::string key, std::string message);
+  void note_repetition(const Line& line, std::string_view key);
   /// Puts a parsed value in its place, or fails with its message.
   template <typename To, typename Value>
   static Done put(const Line& line, To& to, ValueResult<Value> value) {
@@ -92,13 +106,36 @@ class Parser {
 
   WgQuickConfig config_;
   Section section_ = Section::none;
-  std::vector<bool> has_key_;  // one a peer
+  bool header_has_blanks_ = false;
+  std::vector<bool> has_key_;                   // one a peer
+  std::map<std::string_view, int> scalars_[2];  // lines of the single-valued keys: [Interface], this [Peer]
+  size_t warnings_left_out_ = 0;
 };
+
+void Parser::warn(int line, std::string key, std::string message) {
+  if (config_.warnings.size() >= kMaxWarnings) {
+    ++warnings_left_out_;
+    return;
+  }
+  config_.warnings.push_back({line, std::move(key), std::move(message)});
+}
+
+/// `key` is one of the names in this file, which live as long as the program.
+void Parser::note_repetition(const Line& line, std::string_view key) {
+  const auto [before, fresh] = scalars_[section_ == Section::peer].try_emplace(key, line.number);
+  if (fresh) return;
+  warn(line.number, std::string(key),
+       "is in line " + std::to_string(before->second) + " already; this one, the last, counts");
+  before->second = line.number;
+}
 
 ConfigResult<WgQuickConfig> Parser::parse(std::string_view text) {
   if (text.starts_with("\xEF\xBB\xBF")) {
     return std::unexpected(
         ConfigError{1, "", "the file begins with a byte order mark; save it as UTF-8 without one"});
+  }
+  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")) {
+    return std::unexpected(ConfigError{1, "", "the file is UTF-16; save it as UTF-8"});
   }
   int number = 0;
   while (!text.empty()) {
@@ -108,6 +145,9 @@ ConfigResult<WgQuickConfig> Parser::parse(std::string_view text) {
     if (auto done = read_line(raw, ++number); !done) return std::unexpected(done.error());
   }
   if (auto done = finish(); !done) return std::unexpected(done.error());
+  if (warnings_left_out_ > 0) {
+    config_.warnings.push_back({1, "", "and " + std::to_string(warnings_left_out_) + " more warnings"});
+  }
   return std::move(config_);
 }
 
@@ -145,13 +185,15 @@ Parser::Done Parser::read_section(std::string_view header, int number) {
   const std::string name = without_blanks(header);
   if (equals_ignoring_case(name, "[Interface]")) {
     section_ = Section::interface;
+    header_has_blanks_ = name != header;
   } else if (equals_ignoring_case(name, "[Peer]")) {
     section_ = Section::peer;
+    scalars_[1].clear();
     config_.peers.emplace_back().line = number;
     has_key_.push_back(false);
   } else {
     return std::unexpected(
-        ConfigError{number, "", "unknown section " + name + "; there are [Interface] and [Peer]"});
+        ConfigError{number, "", "unknown section " + quoted(name) + "; there are [Interface] and [Peer]"});
   }
   return {};
 }
@@ -174,35 +216,75 @@ Parser::Done Parser::unknown_key(const Line& line) const {
 }
 
 Parser::Done Parser::read_interface_key(const Line& line) {
+  const std::string squeezed = without_blanks(line.key);
+  const std::string_view key = one_of(squeezed, kInterfaceKeys);
+  if (key.empty()) return unknown_key(line);
+  if (is_one_of(key, kWgInterfaceKeys)) {
+    if (const auto message = placeholder_message(line.value, is_secret(key))) return fail(line, *message);
+    const SecretText value(line.value);
+    if (value.view().empty()) return fail(line, "the value is empty; fill it in or remove the line");
+    note_repetition(line, key);
+    return read_wg_interface_key(line, key, value.view());
+  }
+  // wg-quick trims its keys, and leaves "Save Config" to wg(8), which refuses it.
+  if (!equals_ignoring_case(line.key, key)) return unknown_key(line);
+  if (header_has_blanks_) {
+    return fail(line, "wg-quick does not see this section; write [Interface] without blanks inside");
+  }
+  return read_own_key(line);
+}
+
+/// A key of wg-quick's own. Unlike wg(8) it takes an empty value: as none.
+Parser::Done Parser::read_own_key(const Line& line) {
   if (is_hook(line.key)) return read_hook(line);
-  const std::string key = without_blanks(line.key);
-  if (!is_one_of(key, kInterfaceKeys)) return unknown_key(line);
-  if (const std::string message = placeholder_message(line.value); !message.empty())
-    return fail(line, message);
-  if (line.value.empty()) return fail(line, "the value is empty; fill it in or remove the line");
-  if (equals_ignoring_case(line.key, "Table")) return read_table(line);
+  if (const auto message = placeholder_message(line.value, false)) return fail(line, *message);
   if (equals_ignoring_case(line.key, "SaveConfig")) return read_save_config(line);
-  if (equals_ignoring_case(line.key, "MTU")) return put(line, config_.mtu, parse_mtu(line.value));
-  if (equals_ignoring_case(line.key, "Address")) {
-    const auto addresses = parse_addresses(line.value);
-    if (!addresses) return fail(line, addresses.error());
-    for (const Prefix& prefix : *addresses) config_.addresses.push_back({prefix, line.number});
-    return {};
-  }
+  if (line.value.empty()) warn(line.number, std::string(line.key), "the value is empty, and counts as none");
+  if (equals_ignoring_case(line.key, "Table")) return read_table(line);
+  if (equals_ignoring_case(line.key, "Address")) return read_addresses(line);
   if (equals_ignoring_case(line.key, "DNS")) {
-    for (const std::string_view word : words(line.value)) {
-      (IpAddress::parse(word) ? config_.dns_servers : config_.dns_search).emplace_back(word);
-    }
+    read_dns(line);
     return {};
   }
-  const SecretText value(line.value);
-  return read_wg_interface_key(line, key, value.view());
+  note_repetition(line, "MTU");
+  if (line.value.empty()) {
+    config_.mtu.reset();
+    return {};
+  }
+  return put(line, config_.mtu, parse_mtu(line.value));
+}
+
+Parser::Done Parser::read_addresses(const Line& line) {
+  for (const std::string_view word : words(line.value)) {
+    const auto address = parse_interface_address(word);
+    if (!address) return fail(line, address.error());
+    if (word.find('/') != std::string_view::npos &&
+        word.substr(word.find('/')).find('.') != std::string_view::npos) {
+      warn(line.number, "Address", quoted(word) + " has a dotted mask; taken as " + address->text());
+    }
+    config_.addresses.push_back({*address, line.number});
+  }
+  return {};
+}
+
+/// wg-quick tells servers from search domains by their characters alone.
+void Parser::read_dns(const Line& line) {
+  for (const std::string_view word : words(line.value)) {
+    const bool server = word.find(':') != std::string_view::npos ||
+                        word.find_first_not_of("0123456789.") == std::string_view::npos;
+    (server ? config_.dns_servers : config_.dns_search).emplace_back(word);
+    if (server && !IpAddress::parse(word.substr(0, word.find('%')))) {
+      warn(line.number, "DNS", quoted(word) + " is not an address; it is handed on as a server all the same");
+    }
+  }
 }
 
 Parser::Done Parser::read_wg_interface_key(const Line& line, std::string_view key, std::string_view value) {
   if (equals_ignoring_case(key, "PrivateKey")) {
     crypto::PrivateKey private_key;
     if (const auto done = parse_key(value, private_key.span()); !done) return fail(line, done.error());
+    if (private_key.is_zero())
+      warn(line.number, "PrivateKey", "is all zeros, which means that there is no key");
     config_.private_key = std::move(private_key);
     return {};
   }
@@ -213,12 +295,14 @@ Parser::Done Parser::read_wg_interface_key(const Line& line, std::string_view ke
     config_.listen_service = port->service;
     return {};
   }
-  if (equals_ignoring_case(key, "FwMark")) return put(line, config_.fwmark, parse_fwmark(value));
-  return unknown_key(line);  // wg-quick's own keys with blanks inside ("Save Config"): stock refuses them too
+  return put(line, config_.fwmark, parse_fwmark(value));
 }
 
 Parser::Done Parser::read_hook(const Line& line) {
-  if (line.value.empty()) return fail(line, "the command is empty; fill it in or remove the line");
+  if (line.value.empty()) {
+    warn(line.number, std::string(line.key), "the command is empty; nothing is run");
+    return {};
+  }
   std::vector<Hook>& hooks = equals_ignoring_case(line.key, "PreUp")     ? config_.pre_up
                              : equals_ignoring_case(line.key, "PostUp")  ? config_.post_up
                              : equals_ignoring_case(line.key, "PreDown") ? config_.pre_down
@@ -228,13 +312,18 @@ Parser::Done Parser::read_hook(const Line& line) {
 }
 
 Parser::Done Parser::read_table(const Line& line) {
+  note_repetition(line, "Table");
+  if (line.value.empty()) {
+    config_.table = {};
+    return {};
+  }
   auto table = parse_table(line.value);
   if (!table) return fail(line, table.error());
   const bool word = table->kind != RouteTable::Kind::table;
   if (word && line.value != "auto" && line.value != "off") {
     warn(line.number, "Table",
-         "stock wg-quick takes only lower-case 'auto' and 'off'; '" + std::string(line.value) +
-             "' is taken as meant");
+         "stock wg-quick takes only lower-case 'auto' and 'off'; " + quoted(line.value) +
+             " is taken as meant");
   }
   config_.table = std::move(*table);
   config_.table.line = line.number;
@@ -242,24 +331,26 @@ Parser::Done Parser::read_table(const Line& line) {
 }
 
 Parser::Done Parser::read_save_config(const Line& line) {
+  note_repetition(line, "SaveConfig");
   if (equals_ignoring_case(line.value, "true")) {
     config_.save_config = true;
   } else if (equals_ignoring_case(line.value, "false")) {
     config_.save_config = false;
   } else {
-    return fail(line, "'" + std::string(line.value) + "' is neither true nor false");
+    return fail(line, quoted(line.value) + " is neither 'true' nor 'false'");
   }
   return {};
 }
 
 Parser::Done Parser::read_peer_key(const Line& line) {
-  const std::string key = without_blanks(line.key);
-  if (!is_one_of(key, kPeerKeys)) return unknown_key(line);
-  if (const std::string message = placeholder_message(line.value); !message.empty())
-    return fail(line, message);
+  const std::string squeezed = without_blanks(line.key);
+  const std::string_view key = one_of(squeezed, kPeerKeys);
+  if (key.empty()) return unknown_key(line);
+  if (const auto message = placeholder_message(line.value, is_secret(key))) return fail(line, *message);
   const SecretText secret(line.value);
   const std::string_view value = secret.view();
   if (value.empty()) return fail(line, "the value is empty; fill it in or remove the line");
+  if (key != "AllowedIPs") note_repetition(line, key);
   WgPeer& peer = config_.peers.back();
   if (equals_ignoring_case(key, "PublicKey")) {
     if (const auto done = parse_key(value, peer.public_key.bytes); !done) return fail(line, done.error());
@@ -274,8 +365,10 @@ Parser::Done Parser::read_peer_key(const Line& line) {
   }
   if (equals_ignoring_case(key, "AllowedIPs")) return read_allowed_ips(line, value);
   if (equals_ignoring_case(key, "Endpoint")) {
-    if (const auto done = put(line, peer.endpoint, parse_endpoint(value)); !done) return done;
-    peer.endpoint->line = line.number;
+    auto endpoint = parse_endpoint(value);
+    if (!endpoint) return fail(line, endpoint.error());
+    endpoint->line = line.number;
+    peer.endpoint = std::move(*endpoint);
     return {};
   }
   return put(line, peer.persistent_keepalive_s, parse_keepalive(value));
@@ -284,13 +377,15 @@ Parser::Done Parser::read_peer_key(const Line& line) {
 Parser::Done Parser::read_allowed_ips(const Line& line, std::string_view value) {
   const auto entries = parse_allowed_ips(value);
   if (!entries) return fail(line, entries.error());
-  for (const wg::AllowedIpChange& entry : *entries) {
+  WgPeer& peer = config_.peers.back();
+  peer.replace_allowed_ips = !entries->incremental;
+  for (const wg::AllowedIpChange& entry : entries->entries) {
     const Prefix masked = entry.prefix.masked();
     if (masked != entry.prefix) {
       warn(line.number, "AllowedIPs",
            entry.prefix.text() + " has bits behind its prefix; taken as " + masked.text());
     }
-    config_.peers.back().allowed_ips.push_back({masked, entry.remove});
+    peer.allowed_ips.push_back({masked, entry.remove});
   }
   return {};
 }
@@ -307,7 +402,7 @@ Parser::Done Parser::finish() {
   if (config_.mtu && *config_.mtu < kLeastIpv6Mtu && v6 != config_.addresses.end()) {
     warn(v6->line, "Address",
          "an MTU of " + std::to_string(*config_.mtu) +
-             " is too small for IPv6; the kernel takes IPv6 addresses from 1280 on");
+             " is too small for IPv6; the kernel keeps IPv6 addresses from 1280 on");
   }
   warn_of_peers();
   return {};
@@ -344,33 +439,6 @@ void Parser::warn_of_peers() {
 
 ConfigResult<WgQuickConfig> parse_wg_quick(std::string_view text) {
   return Parser().parse(text);
-}
-
-bool valid_interface_name(std::string_view name) noexcept {
-  const auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == '=' || c == '+' || c == '.' || c == '-';
-  };
-  return !name.empty() && name.size() <= kLongestInterfaceName && name != "." && name != ".." &&
-         std::all_of(name.begin(), name.end(), allowed);
-}
-
-wg::DeviceUpdate WgQuickConfig::device_update() const {
-  wg::DeviceUpdate out;
-  if (private_key) out.private_key = private_key->copy();
-  out.listen_port = listen_port;
-  out.fwmark = fwmark;
-  out.replace_peers = true;
-  for (const WgPeer& peer : peers) {
-    wg::PeerUpdate& update = out.peers.emplace_back();
-    update.public_key = peer.public_key;
-    update.replace_allowed_ips = true;
-    if (peer.preshared_key) update.preshared_key = peer.preshared_key->copy();
-    if (peer.endpoint) update.endpoint = peer.endpoint->numeric();
-    update.persistent_keepalive_s = peer.persistent_keepalive_s;
-    update.allowed_ips = peer.allowed_ips;
-  }
-  return out;
 }
 
 }  // namespace hats::config

@@ -9,6 +9,7 @@
 
 #include "core/base/address.hpp"
 #include "core/base/config_error.hpp"
+#include "core/config/zone.hpp"
 #include "core/wg/update.hpp"
 
 namespace hats::config {
@@ -27,6 +28,8 @@ struct WgPeer {
   crypto::PublicKey public_key;
   std::optional<crypto::PresharedKey> preshared_key;
   std::vector<wg::AllowedIpChange> allowed_ips;
+  /// False if the last AllowedIPs line has "+" or "-" entries: what the peer has already stays.
+  bool replace_allowed_ips = true;
   std::optional<EndpointText> endpoint;
   std::optional<uint16_t> persistent_keepalive_s;  // 0: off
   int line = 0;                                    // of its [Peer]
@@ -73,6 +76,8 @@ struct WgQuickConfig {
 
 /// Whether `name` may be an interface: 1..15 of [a-zA-Z0-9_=+.-], not "." or "..".
 [[nodiscard]] bool valid_interface_name(std::string_view name) noexcept;
+/// What is wrong with `name` and what would be right, for people; "" if it is valid.
+[[nodiscard]] std::string interface_name_fault(std::string_view name);
 
 /// The file that SaveConfig writes: wg-quick's keys kept from `config`, everything else as it is on the live
 /// device (wg-quick(8) SaveConfig). `addresses`, `mtu`, `dns` are what the interface has now. Holds secrets.
@@ -80,7 +85,8 @@ struct LiveInterface {
   std::vector<Prefix> addresses;
   std::optional<uint32_t> mtu;  // only if it was set in the file
 };
+/// `zone_name` names the zone of a link-local endpoint, since an index may be another one's after a boot.
 [[nodiscard]] std::string format_wg_quick(const WgQuickConfig& config, const wg::DeviceSnapshot& device,
-                                          const LiveInterface& live);
+                                          const LiveInterface& live, const ZoneName& zone_name = {});
 
 }  // namespace hats::config

@@ -1,4 +1,5 @@
 // The file that SaveConfig writes (wg-quick(8)): wg-quick's keys first, then what `wg showconf` would print.
+#include "core/config/text.hpp"
 #include "core/config/wg_quick.hpp"
 
 namespace hats::config {
@@ -22,7 +23,7 @@ std::string join(const std::vector<std::string>& first, const std::vector<std::s
 void add_secret(std::string& out, std::string_view key, std::span<const uint8_t, crypto::kKeySize> bytes) {
   std::string text = crypto::key_to_base64(bytes);
   add(out, key, text);
-  crypto::wipe({reinterpret_cast<uint8_t*>(text.data()), text.size()});
+  wipe_text(text);
 }
 
 void add_interface(std::string& out, const WgQuickConfig& config, const LiveInterface& live) {
@@ -46,30 +47,51 @@ std::string hex_mark(uint32_t mark) {
   return "0x" + digits;
 }
 
-void add_peer(std::string& out, const wg::PeerSnapshot& peer) {
+std::string zoned_text(const Endpoint& endpoint, const ZoneName& zone_name) {
+  const std::string zone = endpoint.scope_id != 0 && zone_name ? zone_name(endpoint.scope_id) : std::string();
+  if (zone.empty()) return endpoint.text();
+  return '[' + endpoint.address.text() + '%' + zone + "]:" + std::to_string(endpoint.port);
+}
+
+void add_peer(std::string& out, const wg::PeerSnapshot& peer, const ZoneName& zone_name) {
   out += "\n[Peer]\n";
   add(out, "PublicKey", crypto::key_to_base64(peer.public_key.bytes));
   if (!peer.preshared_key.is_zero()) add_secret(out, "PresharedKey", peer.preshared_key.view());
   std::string prefixes;
   for (const Prefix& prefix : peer.allowed_ips) prefixes += (prefixes.empty() ? "" : ", ") + prefix.text();
   if (!prefixes.empty()) add(out, "AllowedIPs", prefixes);
-  if (peer.endpoint.is_set()) add(out, "Endpoint", peer.endpoint.text());
+  if (peer.endpoint.is_set()) add(out, "Endpoint", zoned_text(peer.endpoint, zone_name));
   if (peer.persistent_keepalive_s != 0) {
     add(out, "PersistentKeepalive", std::to_string(peer.persistent_keepalive_s));
   }
 }
 
+/// Bytes that the text takes at most: growing would leave copies of secrets behind.
+size_t room(const WgQuickConfig& config, const wg::DeviceSnapshot& device, const LiveInterface& live) {
+  constexpr size_t kFixed = 1'024, kLine = 96, kPeer = 512, kPrefix = 48;
+  size_t bytes = kFixed + live.addresses.size() * kLine + device.peers.size() * kPeer;
+  for (const wg::PeerSnapshot& peer : device.peers) bytes += peer.allowed_ips.size() * kPrefix;
+  for (const auto* hooks : {&config.pre_up, &config.post_up, &config.pre_down, &config.post_down}) {
+    for (const Hook& hook : *hooks) bytes += kLine + hook.command.size();
+  }
+  for (const auto* names : {&config.dns_servers, &config.dns_search}) {
+    for (const std::string& name : *names) bytes += name.size() + 2;
+  }
+  return bytes + config.table.table.size();
+}
+
 }  // namespace
 
 std::string format_wg_quick(const WgQuickConfig& config, const wg::DeviceSnapshot& device,
-                            const LiveInterface& live) {
-  std::string out = "[Interface]\n";
-  out.reserve(4'096 + device.peers.size() * 512);  // growing would leave copies of secrets behind
+                            const LiveInterface& live, const ZoneName& zone_name) {
+  std::string out;
+  out.reserve(room(config, device, live));
+  out = "[Interface]\n";
   add_interface(out, config, live);
   if (device.listen_port != 0) add(out, "ListenPort", std::to_string(device.listen_port));
   if (device.fwmark != 0) add(out, "FwMark", hex_mark(device.fwmark));
   if (device.private_key) add_secret(out, "PrivateKey", device.private_key->view());
-  for (const wg::PeerSnapshot& peer : device.peers) add_peer(out, peer);
+  for (const wg::PeerSnapshot& peer : device.peers) add_peer(out, peer, zone_name);
   return out;
 }
 

@@ -14,8 +14,15 @@ namespace hats::config {
 template <typename T>
 using ValueResult = std::expected<T, std::string>;
 
-/// A placeholder of a guide that was left in ("{your private key}"): the message, or "" if there is none.
-[[nodiscard]] std::string placeholder_message(std::string_view value);
+/// Braces of a guide that were left in ("{your private key}", or around the value): the message, or nullopt.
+/// A `secret` value is not repeated.
+[[nodiscard]] std::optional<std::string> placeholder_message(std::string_view value, bool secret);
+
+/// A value as messages repeat it: in quotes, cut at 64 characters, what cannot be printed as '?', and nothing
+/// that may be a key, wherever the operator put it.
+[[nodiscard]] std::string quoted(std::string_view text);
+/// What stands before '=', as messages repeat it: cut before anything that is not part of a name.
+[[nodiscard]] std::string printable_key(std::string_view key);
 
 /// 44 characters of base64; the message never repeats the value.
 [[nodiscard]] ValueResult<void> parse_key(std::string_view value, std::span<uint8_t, crypto::kKeySize> out);
@@ -28,10 +35,14 @@ struct PortText {
 /// "off" in any case, decimal, or hexadecimal with 0x.
 [[nodiscard]] ValueResult<uint32_t> parse_fwmark(std::string_view value);
 [[nodiscard]] ValueResult<uint32_t> parse_mtu(std::string_view value);
-/// Prefixes between commas or blanks.
-[[nodiscard]] ValueResult<std::vector<Prefix>> parse_addresses(std::string_view value);
+/// An address with its prefix length, or, as ip(8) has it, an IPv4 address with a dotted mask.
+[[nodiscard]] ValueResult<Prefix> parse_interface_address(std::string_view word);
 /// Prefixes between commas, each with an optional '+' or '-'; no empty entries.
-[[nodiscard]] ValueResult<std::vector<wg::AllowedIpChange>> parse_allowed_ips(std::string_view value);
+struct AllowedIpEntries {
+  std::vector<wg::AllowedIpChange> entries;
+  bool incremental = false;  // some entry has '+' or '-'
+};
+[[nodiscard]] ValueResult<AllowedIpEntries> parse_allowed_ips(std::string_view value);
 [[nodiscard]] ValueResult<EndpointText> parse_endpoint(std::string_view value);
 /// 0..65535 or "off" in any case.
 [[nodiscard]] ValueResult<uint16_t> parse_keepalive(std::string_view value);

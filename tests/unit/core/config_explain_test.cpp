@@ -1,42 +1,120 @@
-// What `check` says (formats.md 7: the overheads and MTUs of its table, declared again here).
+// The text of `hatsd-user check`.
 #include <gtest/gtest.h>
 
 #include "core/config/explain.hpp"
+#include "tests/unit/core/config_support.hpp"
 
 namespace hats::config {
 namespace {
 
-TEST(ExplainTest, OverheadsAreThoseOfTheTable) {
-  EXPECT_EQ(wireguard_overhead(Family::v4), 60u);
-  EXPECT_EQ(wireguard_overhead(Family::v6), 80u);
-  EXPECT_EQ(best_mtu(1500, Family::v4), 1440u);
-  EXPECT_EQ(best_mtu(1500, Family::v6), 1420u);
-  EXPECT_EQ(best_mtu(1492, Family::v6), 1412u);
-}
+using namespace test;
 
-TEST(ExplainTest, TheGuidesMtuIsWarnedOfWithBothNumbersAndTheBetterValue) {
-  EXPECT_EQ(mtu_warning(1468, 1500, Family::v4),
-            "mtu 1468 needs 1528-byte packets on a 1500-byte path; 1440 avoids fragmentation");
-  EXPECT_EQ(mtu_warning(1440, 1500, Family::v4), "");
-  EXPECT_NE(mtu_warning(1440, 1500, Family::v6).find("1420 avoids"), std::string::npos);
-}
-
-TEST(ExplainTest, AFileIsExplainedWithoutItsSecrets) {
-  const std::string secret = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=";
-  const auto config = parse_wg_quick(
-      "[Interface]\nAddress = 10.0.0.1/30\nPrivateKey = " + secret +
-      "\nMTU = 1468\nTable = off\nPostUp = ip route add 10.1.0.0/16 dev %i\n[Peer]\n"
-      "PublicKey = xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=\nAllowedIPs = 0.0.0.0/0, ::/0\n"
-      "Endpoint = peer.example:51821\nPersistentKeepalive = 25\n");
-  ASSERT_TRUE(config);
-  const std::string text = explain(*config, "hats0", {{{*IpAddress::parse("192.0.2.2"), 51821, 0}, 1500}});
-  for (const char* expected :
-       {"interface hats0: WireGuard\n", "10.0.0.1/30", "Table = off", "line 6: ip route add",
-        "peer.example:51821", "resolved in the background", "every 25 s", "0.0.0.0/0, ::/0",
-        "1440 avoids fragmentation", "any free one"}) {
-    EXPECT_NE(text.find(expected), std::string::npos) << expected << "\n" << text;
+std::string text_of(const WgQuickConfig& config, const ExplainFacts& facts) {
+  std::string out;
+  for (const std::string& line : explain(config, facts)) {
+    EXPECT_EQ(line.find('\n'), std::string::npos);
+    out += line + '\n';
   }
-  EXPECT_EQ(text.find(secret), std::string::npos);
+  return out;
+}
+
+ExplainFacts facts_for(std::vector<PeerPath> paths = {}) {
+  return {.interface = "wg0", .file = "/etc/wireguard/wg0.conf", .paths = std::move(paths)};
+}
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST(ExplainTest, TheGuidesFileIsToldInFull) {
+  EXPECT_EQ(
+      text_of(accept(kGuide), facts_for({{std::nullopt, 1500}})),
+      "interface wg0 (WireGuard), from /etc/wireguard/wg0.conf\n"
+      "  public key      HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=\n"
+      "  listen port     51820\n"
+      "  addresses       10.0.0.1/30\n"
+      "  mtu             1420, the smallest path less 80\n"
+      "peer " +
+          kPublic +
+          " (line 9)\n"
+          "  endpoint        192.0.2.2:51821\n"
+          "  allowed IPs     0.0.0.0/0, ::/0\n"
+          "  keepalive       every 25 s\n"
+          "  overhead        60 bytes a packet (20 IPv4 + 8 UDP + 32 WireGuard)\n"
+          "  best mtu        1440 on this path of 1500; the peering guide counts 32 bytes and says 1468\n"
+          "routes\n"
+          "  - none, because of Table = off: no rules, no mark, no firewall either; set routes yourself or "
+          "with "
+          "BIRD or FRR\n"
+          "  - AllowedIPs still decide what each peer may send and which peer a packet goes to\n");
+}
+
+TEST(ExplainTest, TheGuidesMtuDrawsItsAdvice) {
+  std::string file = kGuide;
+  file.insert(file.find("Table"), "MTU = 1468\n");
+  const std::string text = text_of(accept(file), facts_for({{std::nullopt, 1500}}));
+  EXPECT_TRUE(has(text, "  mtu             1468, from the file\n")) << text;
+  EXPECT_TRUE(has(text,
+                  "  mtu advice      mtu 1468 needs 1528-byte packets on a 1500-byte path; 1440 avoids "
+                  "fragmentation\n"))
+      << text;
+}
+
+TEST(ExplainTest, NoSecretIsPrinted) {
+  const std::string psk = "FpCyhws9cxwWoV4xELtfJvjJN+zQVRPISllRWgeopVE=";
+  const std::string text =
+      text_of(accept("[Interface]\nPrivateKey = " + kPrivate + "\nPostUp = wg set %i private-key <(echo " +
+                     kOther + ")\nPrivateKey = " + kPrivate + "\n" + peer_with("PresharedKey = " + psk)),
+              facts_for());
+  for (const std::string& secret : {kPrivate, psk, kOther})
+    EXPECT_FALSE(has(text, secret.substr(0, 20))) << text;
+  EXPECT_TRUE(has(text, "PostUp (line 3): wg set wg0 private-key <(echo (a key))")) << text;
+  EXPECT_TRUE(has(text, "  preshared key   yes\n")) << text;
+}
+
+TEST(ExplainTest, RoutesAreToldForEachTable) {
+  const std::string peer = peer_with("AllowedIPs = 10.0.0.0/8, ::/0");
+  const std::string automatic = text_of(accept(peer), facts_for());
+  EXPECT_TRUE(has(automatic, "to the main table, unless a route of the interface covers it: 10.0.0.0/8\n"));
+  EXPECT_TRUE(
+      has(automatic, "::/0: to the first free table from 51820, whose number is also the firewall mark\n"));
+  const std::string marked = text_of(accept("[Interface]\nFwMark = 0x10\n" + peer), facts_for());
+  EXPECT_TRUE(has(marked, "::/0: to table 16, after FwMark\n")) << marked;
+  const std::string table = text_of(accept("[Interface]\nTable = vpn\n" + peer), facts_for());
+  EXPECT_TRUE(has(table, "  - to table vpn: 10.0.0.0/8, ::/0\n")) << table;
+  EXPECT_FALSE(has(table, "firewall"));
+  EXPECT_TRUE(has(text_of(accept(peer_with("")), facts_for()), "  - none: no AllowedIPs\n"));
+}
+
+TEST(ExplainTest, WhatARoutingDaemonWillMissIsNamed) {
+  const std::string interface = "[Interface]\nTable = off\nAddress = fe80::1/64\n";
+  const std::string narrow = text_of(accept(interface + peer_with("AllowedIPs = 10.0.0.0/8")), facts_for());
+  for (const char* missing : {"fe80::/10: BGP", "ff02::/16: no OSPFv3", "224.0.0.0/24: no OSPFv2"}) {
+    EXPECT_TRUE(has(narrow, missing)) << narrow;
+  }
+  EXPECT_FALSE(
+      has(text_of(accept(interface + peer_with("AllowedIPs = ::/0, 0.0.0.0/0")), facts_for()), "not in any"));
+}
+
+TEST(ExplainTest, NamesHooksAndWarningsAreTold) {
+  const WgQuickConfig config = accept("[Interface]\nTable = Off\nPreUp = a\nPostDown = echo %i#%i\n" +
+                                      peer_with("Endpoint = name.example:5"));
+  ExplainFacts facts = facts_for({{Endpoint{*IpAddress::parse("2001:db8::1"), 5, 0}, 1492}});
+  const std::string text = text_of(config, facts);
+  EXPECT_TRUE(has(text, "name.example:5, a name: now [2001:db8::1]:5\n")) << text;
+  EXPECT_TRUE(has(text, "80 bytes a packet (40 IPv6 + 8 UDP + 32 WireGuard)")) << text;
+  EXPECT_TRUE(has(text, "1412 on this path of 1492")) << text;
+  EXPECT_TRUE(has(text, "names are looked up in the background")) << text;
+  EXPECT_TRUE(has(text, "PostDown (line 4): echo wg0#wg0\n")) << text;
+  EXPECT_TRUE(has(text, "a '#' in a hook")) << text;
+  EXPECT_TRUE(has(text, "warnings\n  - /etc/wireguard/wg0.conf:2: Table: ")) << text;
+  EXPECT_TRUE(has(text, "private key     none")) << text;
+}
+
+TEST(ExplainTest, LongListsAreCut) {
+  std::string file = "[Interface]\nTable = off\n" + peer_with("");
+  for (int i = 0; i < 200; ++i) file += "AllowedIPs = 10.0." + std::to_string(i) + ".0/24\n";
+  EXPECT_TRUE(has(text_of(accept(file), facts_for()), "10.0.15.0/24 and 184 more\n"));
 }
 
 }  // namespace

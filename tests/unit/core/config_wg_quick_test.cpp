@@ -2,41 +2,12 @@
 #include <gtest/gtest.h>
 
 #include "core/config/wg_quick.hpp"
+#include "tests/unit/core/config_support.hpp"
 
 namespace hats::config {
 namespace {
 
-const std::string kPrivate = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=";
-const std::string kPublic = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
-const std::string kOther = "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=";
-
-const std::string kGuide =
-    "[Interface]\nAddress    = 10.0.0.1/30\nListenPort = 51820\nPrivateKey = " + kPrivate +
-    "\n# Disable WireGuard's built-in routing table management when using\n# an external routing daemon "
-    "(e.g. BIRD, FRR)\n"
-    "Table = off\n\n[Peer]\nPublicKey           = " +
-    kPublic +
-    "\nAllowedIPs          = 0.0.0.0/0, ::/0\nEndpoint            = 192.0.2.2:51821\nPersistentKeepalive = "
-    "25\n";
-
-WgQuickConfig accept(const std::string& text) {
-  auto config = parse_wg_quick(text);
-  EXPECT_TRUE(config) << (config ? "" : config.error().text("F")) << "\n" << text;
-  return config ? std::move(*config) : WgQuickConfig{};
-}
-
-std::string refuse(const std::string& text) {
-  const auto config = parse_wg_quick(text);
-  EXPECT_FALSE(config) << text;
-  return config ? "" : config.error().text("F");
-}
-
-std::string interface_with(const std::string& line) {
-  return "[Interface]\n" + line + "\n";
-}
-std::string peer_with(const std::string& line) {
-  return "[Peer]\nPublicKey = " + kPublic + "\n" + line + "\n";
-}
+using namespace test;
 
 TEST(WgQuickTest, TheGuidesFileIsTakenAsItIs) {
   const WgQuickConfig config = accept(kGuide);
@@ -72,6 +43,53 @@ TEST(WgQuickTest, SecretsAreNeverRepeatedInMessages) {
   EXPECT_EQ(message.find(broken), std::string::npos) << message;
   EXPECT_NE(message.find("F:2: PrivateKey: not a key"), std::string::npos) << message;
   EXPECT_EQ(refuse(peer_with("PresharedKey = " + broken)).find(broken), std::string::npos);
+}
+
+TEST(WgQuickTest, WhereverAKeyStandsItIsNotRepeated) {
+  const std::string bare = kPrivate.substr(0, 43);
+  const std::string places[] = {
+      interface_with("PrivateKey = {" + kPrivate + "}"),
+      interface_with("PrivateKey = {" + kPrivate),
+      interface_with("PrivateKey: " + kPrivate),
+      interface_with(kPrivate),
+      interface_with(bare),
+      interface_with("ListenPort = " + kPrivate),
+      interface_with("Address = " + kPrivate),
+      interface_with("Address = {" + kPrivate + "}"),
+      interface_with("Table = " + kPrivate),
+      interface_with("SaveConfig = " + kPrivate),
+      interface_with("PrivateKey = x " + kPrivate),
+      "[" + kPrivate + "]\n",
+      "PrivateKey = " + kPrivate + "\n",
+      peer_with("Endpoint = " + kPrivate),
+      peer_with("AllowedIPs = " + kPrivate),
+      peer_with("PersistentKeepalive = " + kPrivate),
+      peer_with("PresharedKey = {your " + kPrivate + "}"),
+      peer_with("PresharedKey = " + kPrivate + kPrivate),
+  };
+  for (const std::string& text : places) {
+    const std::string message = refuse(text);
+    EXPECT_EQ(message.find(kPrivate.substr(0, 12)), std::string::npos) << message;
+    EXPECT_EQ(message.find(kPrivate.substr(30, 12)), std::string::npos) << message;
+  }
+}
+
+TEST(WgQuickTest, MessagesHoldNoControlCharacters) {
+  EXPECT_EQ(refuse(interface_with("ListenPort = \x1b[2J")),
+            "F:2: ListenPort: '?[2J' is not a port; a port is 0 to 65535, or the name of a service");
+  EXPECT_EQ(refuse(interface_with("\x1b[2J = 1")).find('\x1b'), std::string::npos);
+}
+
+TEST(WgQuickTest, BracesAroundAValueAreNamedToo) {
+  EXPECT_EQ(refuse(interface_with("Address = {10.0.0.1/30}")),
+            "F:2: Address: the braces of a placeholder are left in; write the value without braces");
+  EXPECT_NE(refuse(interface_with("ListenPort = { yourside port }")).find("placeholder {yourside port}"),
+            std::string::npos);
+  EXPECT_NE(refuse(interface_with("PrivateKey = {your private key}")).find("placeholder {...}"),
+            std::string::npos);
+  EXPECT_NE(refuse(peer_with("Endpoint = {ourside ip}:{ourside port}")).find("not filled in"),
+            std::string::npos);
+  EXPECT_EQ(accept(interface_with("PostUp = echo ${HOME}")).post_up.size(), 1u);
 }
 
 TEST(WgQuickTest, LinesMayEndInCrLfAndTheLastMayHaveNoEnd) {
@@ -118,7 +136,7 @@ TEST(WgQuickTest, EveryFaultNamesItsLineAndKeyAndWhatWouldBeRight) {
       {"\xEF\xBB\xBF[Interface]\n", "F:1: the file begins with a byte order mark"},
       {"; comment\n", "F:1: the line is neither a section nor a key; a comment begins with '#'"},
       {"ListenPort = 1\n", "F:1: ListenPort: a key before any section"},
-      {"[Interfaces]\n", "F:1: unknown section [Interfaces]"},
+      {"[Interfaces]\n", "F:1: unknown section '[Interfaces]'"},
       {interface_with("nonsense"), "F:2: the line is neither a section nor a key"},
       {interface_with("AllowedIPs = ::/0"), "F:2: AllowedIPs: this key belongs in [Peer]"},
       {peer_with("MTU = 1400"), "F:3: MTU: this key belongs in [Interface]"},
@@ -131,11 +149,11 @@ TEST(WgQuickTest, EveryFaultNamesItsLineAndKeyAndWhatWouldBeRight) {
       {interface_with("FwMark = 4294967296"), "F:2: FwMark:"},
       {interface_with("MTU = 67"), "F:2: MTU: '67' is not an MTU; it must be 68 to 65535"},
       {interface_with("Address = 10.0.0.1/33"), "F:2: Address: '10.0.0.1/33' has the prefix length '33'"},
-      {interface_with("Address = 10.0.0.1/255.0.0.0"), "has a dotted mask; write a prefix length, 0 to 32"},
+      {interface_with("Address = 10.0.0.1/255.0.255.0"), "has a dotted mask; write a prefix length, 0 to 32"},
       {interface_with("Address = host"), "F:2: Address: 'host' is not an address"},
       {interface_with("Table = a b"), "F:2: Table:"},
       {interface_with("Table = 0"), "F:2: Table:"},
-      {interface_with("SaveConfig = yes"), "F:2: SaveConfig: 'yes' is neither true nor false"},
+      {interface_with("SaveConfig = yes"), "F:2: SaveConfig: 'yes' is neither 'true' nor 'false'"},
       {interface_with("Save Config = true"), "F:2: Save Config:"},
       {interface_with("PrivateKey = " + kPrivate.substr(0, 43)), "and has 43"},
       {peer_with("AllowedIPs = 10.0.0.0/8,"), "F:3: AllowedIPs: an entry is empty"},
@@ -174,6 +192,57 @@ TEST(WgQuickTest, ValuesComeInAllTheirForms) {
   EXPECT_EQ(dns.dns_search, (std::vector<std::string>{"example.org"}));
 }
 
+TEST(WgQuickTest, WgQuicksOwnKeysMayBeEmpty) {
+  const WgQuickConfig config =
+      accept("[Interface]\nMTU = 1400\nMTU =\nTable = 5\nTable=\nAddress =\nDNS = # none\nPostUp =\n");
+  EXPECT_FALSE(config.mtu);
+  EXPECT_EQ(config.table.kind, RouteTable::Kind::automatic);
+  EXPECT_TRUE(config.addresses.empty() && config.dns_servers.empty() && config.post_up.empty());
+  EXPECT_EQ(config.warnings.size(), 7u);  // five empty ones, two repeated
+  EXPECT_NE(refuse(interface_with("SaveConfig =")).find("neither"), std::string::npos);
+}
+
+TEST(WgQuickTest, AddressesTakeADottedMaskAsIpDoes) {
+  const WgQuickConfig config = accept(interface_with("Address = 10.0.0.1/255.255.255.252"));
+  EXPECT_EQ(config.addresses.at(0).prefix.text(), "10.0.0.1/30");
+  ASSERT_EQ(config.warnings.size(), 1u);
+  EXPECT_NE(refuse(peer_with("AllowedIPs = 10.0.0.0/255.0.0.0")).find("dotted mask"), std::string::npos);
+}
+
+TEST(WgQuickTest, ServersAndSearchDomainsAreToldApartByTheirCharacters) {
+  const WgQuickConfig config = accept(interface_with("DNS = fe80::1%eth0, 1.1.1 corp.example"));
+  EXPECT_EQ(config.dns_servers, (std::vector<std::string>{"fe80::1%eth0", "1.1.1"}));
+  EXPECT_EQ(config.dns_search, (std::vector<std::string>{"corp.example"}));
+  ASSERT_EQ(config.warnings.size(), 1u);
+}
+
+TEST(WgQuickTest, AKeyGivenTwiceCountsInItsLastPlaceAndDrawsAWarning) {
+  const WgQuickConfig config = accept("[Interface]\nListenPort = 1\nlisten port = 2\n" +
+                                      peer_with("PersistentKeepalive = 1\nPersistentKeepalive = 2") +
+                                      peer_with("PersistentKeepalive = 3", kOther));
+  EXPECT_EQ(config.listen_port, 2);
+  EXPECT_EQ(config.peers[0].persistent_keepalive_s, 2);
+  ASSERT_EQ(config.warnings.size(), 2u);
+  EXPECT_EQ(config.warnings[0].text("F"),
+            "F:3: ListenPort: is in line 2 already; this one, the last, counts");
+  EXPECT_EQ(config.warnings[1].line, 7);
+}
+
+TEST(WgQuickTest, WarningsAreBounded) {
+  std::string text = "[Interface]\n";
+  for (int i = 0; i < 1000; ++i) text += "Address =\n";
+  const WgQuickConfig config = accept(text);
+  ASSERT_EQ(config.warnings.size(), 51u);
+  EXPECT_EQ(config.warnings.back().message, "and 950 more warnings");
+}
+
+TEST(WgQuickTest, ASectionWithBlanksInsideIsSeenByWgAlone) {
+  EXPECT_EQ(accept("[ Interface ]\nListenPort = 5\n").listen_port, 5);
+  EXPECT_NE(
+      refuse("[ Interface ]\nAddress = 10.0.0.1\n").find("F:2: Address: wg-quick does not see this section"),
+      std::string::npos);
+}
+
 TEST(WgQuickTest, EndpointsComeInAllTheirForms) {
   const struct {
     std::string_view text, host, port, numeric;
@@ -183,6 +252,8 @@ TEST(WgQuickTest, EndpointsComeInAllTheirForms) {
       {"2001:db8::1:51820", "2001:db8::1", "51820", "[2001:db8::1]:51820"},
       {"[fe80::1%7]:5", "fe80::1%7", "5", "[fe80::1%7]:5"},
       {"[fe80::1%eth0]:5", "fe80::1%eth0", "5", ""},
+      {"[192.0.2.1]:5", "192.0.2.1", "5", "192.0.2.1:5"},
+      {"[peer.example.org]:5", "peer.example.org", "5", ""},
       {"peer.example.org:wireguard", "peer.example.org", "wireguard", ""},
   };
   for (const auto& form : forms) {
@@ -201,6 +272,10 @@ TEST(WgQuickTest, AllowedIpsMayBeAddedAndTakenAway) {
   EXPECT_FALSE(ips[0].remove);
   EXPECT_TRUE(ips[1].remove);
   EXPECT_EQ(ips[2].prefix.text(), "10.2.3.4/32");
+  // The last line decides whether what the peer has is replaced.
+  EXPECT_TRUE(accept(peer_with("AllowedIPs = ::/0")).peers[0].replace_allowed_ips);
+  EXPECT_FALSE(accept(peer_with("AllowedIPs = ::/0\nAllowedIPs = +10.0.0.0/8")).peers[0].replace_allowed_ips);
+  EXPECT_TRUE(accept(peer_with("AllowedIPs = +10.0.0.0/8\nAllowedIPs = ::/0")).peers[0].replace_allowed_ips);
 }
 
 TEST(WgQuickTest, WhatIsTakenButDoubtfulDrawsAWarning) {
@@ -221,6 +296,15 @@ TEST(WgQuickTest, InterfaceNamesFollowTheKernelsRules) {
   for (const char* bad : {"", ".", "..", "sixteen-letters1", "a/b", "a b", "{name}", "a:b"}) {
     EXPECT_FALSE(valid_interface_name(bad)) << bad;
   }
+}
+
+TEST(WgQuickTest, WhyANameIsNoneIsSaid) {
+  EXPECT_EQ(interface_name_fault("wg0"), "");
+  EXPECT_EQ(interface_name_fault("sixteen-letters1"),
+            "'sixteen-letters1' has 16 characters; an interface name has at most 15");
+  EXPECT_NE(interface_name_fault("{name}").find("placeholder {name} of the guide"), std::string::npos);
+  EXPECT_NE(interface_name_fault("a b").find("letters, digits and"), std::string::npos);
+  EXPECT_NE(interface_name_fault("").find("no name"), std::string::npos);
 }
 
 TEST(WgQuickTest, TheUpdateReplacesPeersAndLeavesNamesToTheResolver) {

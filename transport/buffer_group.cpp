@@ -2,9 +2,19 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace hats::transport {
+namespace {
+
+/// Bytes that the posted slabs shall take when they are filled as the last ones were. The kernel fills them
+/// in turn: with 64 slabs of 64 KiB each receive would go to memory that no cache has any more.
+constexpr uint32_t kPostedBytes = 512 * 1024;
+/// Slabs posted at the least, however large the receives.
+constexpr uint32_t kMinPosted = 8;
+
+}  // namespace
 
 std::expected<std::unique_ptr<BufferGroup>, int> BufferGroup::make(io_uring* ring, uint16_t id,
                                                                    uint32_t entries, uint32_t start,
@@ -30,8 +40,9 @@ BufferGroup::~BufferGroup() {
 
 void BufferGroup::refill(Arena& arena) {
   slabs_.resize(arena.size());
+  const uint32_t wanted = std::min(entries_, std::max(kMinPosted, kPostedBytes / (mean_size_ + 1)));
   int added = 0;
-  for (; posted_ < entries_; ++posted_, ++added) {
+  for (; posted_ < wanted; ++posted_, ++added) {
     Lease slab = arena.take();
     if (!slab) break;
     const uint32_t index = slab.index();
@@ -42,8 +53,9 @@ void BufferGroup::refill(Arena& arena) {
   if (added != 0) io_uring_buf_ring_advance(memory_, added);
 }
 
-Lease BufferGroup::take(uint32_t buffer) {
+Lease BufferGroup::take(uint32_t buffer, uint32_t size) {
   --posted_;
+  mean_size_ = (7 * mean_size_ + size) / 8;
   return std::exchange(slabs_[buffer], {});
 }
 

@@ -26,10 +26,12 @@ class BufferGroup {
 
   [[nodiscard]] uint16_t id() const { return id_; }
   [[nodiscard]] uint32_t posted() const { return posted_; }
-  /// Posts slabs of the arena until every place is taken or the arena is empty.
+  /// Posts slabs of the arena until as many are posted as make sense at the size of the last receives, or the
+  /// arena is empty.
   void refill(Arena& arena);
-  /// The slab that the kernel chose; it is no longer posted. `buffer` is the id in the completion's flags.
-  [[nodiscard]] Lease take(uint32_t buffer);
+  /// The slab that the kernel chose, and filled with `size` bytes; it is no longer posted. `buffer` is the id
+  /// in the completion's flags.
+  [[nodiscard]] Lease take(uint32_t buffer, uint32_t size);
   /// Unregisters the group and gives back all slabs.
   void close(io_uring* ring);
 
@@ -41,6 +43,7 @@ class BufferGroup {
   uint16_t id_;
   uint32_t entries_, start_, size_;
   uint32_t posted_ = 0;
+  uint32_t mean_size_ = 0;    // bytes of the last receives, a moving average
   std::vector<Lease> slabs_;  // by slab index, which is also the buffer's id
 };
 

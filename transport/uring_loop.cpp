@@ -19,6 +19,8 @@ constexpr uint16_t kUdpGroup = 1, kTunGroup = 2;
 /// Room that stays free behind a receive: padding and tag.
 constexpr uint32_t kTailroom = 64;
 constexpr uint64_t kOpMask = 7;
+/// Receives after which the kernel lets other requests have their turn (its MULTISHOT_MAX_RETRY).
+constexpr unsigned kMultishotBurst = 32;
 
 // What io_uring puts before a received payload: its own header, the name, the control data. It lies in the
 // headroom, so that the payload is where every receive's is.
@@ -34,6 +36,10 @@ std::string describe(const UringFeatures& features) {
   if (!features.registered_files)
     missing += missing.empty() ? "no registered files" : ", no registered files";
   return missing.empty() ? "io_uring" : "io_uring (" + missing + ")";
+}
+
+uint32_t received_size(const io_uring_cqe& completion) {
+  return completion.res > 0 ? static_cast<uint32_t>(completion.res) : 0;
 }
 
 }  // namespace
@@ -154,16 +160,17 @@ void UringLoop::finish_entry(io_uring_sqe* entry, UringPort& port, Op op) {
   io_uring_sqe_set_data64(entry, reinterpret_cast<uint64_t>(&port) | static_cast<uint64_t>(op));
 }
 
+// Leaves it unarmed while its group has no slab: turn() tries again.
 void UringLoop::arm(UringPort& port) {
   if (port.armed == Op::receive) {
-    if (udp_buffers_->posted() == 0) return;
+    if (udp_buffers_->posted() == 0) return static_cast<void>(++counters_.receive_no_buffers);
     io_uring_sqe* entry = ring_->entry();
     io_uring_prep_recvmsg_multishot(entry, port.fd, &receive_layout_, 0);
     entry->flags |= IOSQE_BUFFER_SELECT;
     entry->buf_group = kUdpGroup;
     finish_entry(entry, port, Op::receive);
   } else if (port.armed == Op::read) {
-    if (tun_buffers_->posted() == 0) return;
+    if (tun_buffers_->posted() == 0) return static_cast<void>(++counters_.receive_no_buffers);
     io_uring_sqe* entry = ring_->entry();
     io_uring_prep_rw(kOpReadMultishot, entry, port.fd, nullptr, 0, 0);
     entry->flags |= IOSQE_BUFFER_SELECT;
@@ -227,7 +234,12 @@ void UringLoop::turn(bool poll) {
     io_uring_submit_and_wait(ring_->get(), 1);
   }
   wake_up();
-  reap();
+  if (reap() >= kMultishotBurst) {
+    // The kernel pauses a multishot receive after a burst. What it still has makes this turn's batches full,
+    // and costs less than a turn of its own.
+    io_uring_submit_and_get_events(ring_->get());
+    reap();
+  }
   serving_.swap(active_);  // what becomes active from here on is the next turn's
   for (UringPort* port : serving_) port->active = false;
   for (UringPort* port : serving_) {
@@ -236,7 +248,7 @@ void UringLoop::turn(bool poll) {
   serving_.clear();
 }
 
-void UringLoop::reap() {
+unsigned UringLoop::reap() {
   io_uring_cqe* completion = nullptr;
   unsigned head = 0, count = 0;
   io_uring_for_each_cqe(ring_->get(), head, completion) {
@@ -244,6 +256,7 @@ void UringLoop::reap() {
     ++count;
   }
   io_uring_cq_advance(ring_->get(), count);
+  return count;
 }
 
 // Bookkeeping only: the handler is called by service(), because this also runs inside remove().
@@ -280,9 +293,8 @@ void UringLoop::absorb(const io_uring_cqe& completion) {
 }
 
 void UringLoop::absorb_receive(UringPort& port, const io_uring_cqe& completion) {
-  if (completion.res == -ENOBUFS) ++counters_.receive_no_buffers;
   if ((completion.flags & IORING_CQE_F_BUFFER) == 0) return;  // ended: an error of the socket, or cancelled
-  Lease slab = udp_buffers_->take(completion.flags >> IORING_CQE_BUFFER_SHIFT);
+  Lease slab = udp_buffers_->take(completion.flags >> IORING_CQE_BUFFER_SHIFT, received_size(completion));
   if (completion.res < 0 || !port.open) return;
   uint8_t* buffer = slab.bytes().data() + kSlabHeadroom - kReceivePrefix;
   io_uring_recvmsg_out* header = io_uring_recvmsg_validate(buffer, completion.res, &receive_layout_);
@@ -302,9 +314,8 @@ void UringLoop::absorb_receive(UringPort& port, const io_uring_cqe& completion) 
 }
 
 void UringLoop::absorb_read(UringPort& port, const io_uring_cqe& completion) {
-  if (completion.res == -ENOBUFS) ++counters_.receive_no_buffers;
   if ((completion.flags & IORING_CQE_F_BUFFER) != 0) {
-    Lease slab = tun_buffers_->take(completion.flags >> IORING_CQE_BUFFER_SHIFT);
+    Lease slab = tun_buffers_->take(completion.flags >> IORING_CQE_BUFFER_SHIFT, received_size(completion));
     if (completion.res > 0 && port.open) {
       const auto size = static_cast<uint32_t>(completion.res);
       uint8_t* data = slab.bytes().data() + kSlabHeadroom;

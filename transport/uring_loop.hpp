@@ -37,7 +37,7 @@ class UringLoop final : public LoopBase {
   void arm(UringPort& port);
   void arm_wake(Op op, int fd, bool& armed);
   void cancel(UringPort& port, Op op);
-  void reap();
+  unsigned reap();
   void absorb(const io_uring_cqe& completion);
   void absorb_receive(UringPort& port, const io_uring_cqe& completion);
   void absorb_read(UringPort& port, const io_uring_cqe& completion);

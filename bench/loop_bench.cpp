@@ -1,0 +1,249 @@
+// The packet loop without a protocol: each backend echoes UDP on loopback and swallows TUN packets, in a
+// network namespace of its own, in interleaved rounds. Prints packets a second and, less disturbed by other
+// work on the machine, the CPU time of the loop's thread for each packet.
+//
+//   loop_bench [ROUNDS [SECONDS_A_ROUND [SCENARIO]]]     SCENARIO: a part of its name
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "transport/loop.hpp"
+#include "transport/udp_socket.hpp"
+
+namespace hats::transport {
+namespace {
+
+struct Backend {
+  const char* name;
+  IoChoice io;
+  bool basic;
+};
+constexpr std::array<Backend, 3> kBackends{Backend{"epoll", IoChoice::epoll, false},
+                                           Backend{"io_uring", IoChoice::uring, false},
+                                           Backend{"io_uring basic", IoChoice::uring, true}};
+
+struct Scenario {
+  const char* name;
+  bool tun;            // into a TUN instead of UDP
+  uint32_t size;       // bytes of a datagram
+  uint32_t run;        // datagrams of one UDP_SEGMENT send; 0: none
+  uint32_t in_flight;  // sends without an answer, at the most
+};
+constexpr std::array<Scenario, 6> kScenarios{
+    Scenario{"UDP echo, 128 B, 1 in flight", false, 128, 0, 1},
+    Scenario{"UDP echo, 128 B, 256 in flight", false, 128, 0, 256},
+    Scenario{"UDP echo, 1,452 B, 128 in flight", false, 1'452, 0, 128},
+    Scenario{"UDP echo, runs of 44 x 1,452 B", false, 1'452, 44, 8},
+    Scenario{"TUN read, 100 B", true, 72, 0, 0},
+    Scenario{"TUN read, 1,400 B", true, 1'372, 0, 0}};
+
+struct Result {
+  double packets_a_second = 0, cpu_ns_a_packet = 0, packets_a_wakeup = 0;
+};
+
+double seconds_of(clockid_t clock) {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+// Echoes what comes by UDP, counts what comes by TUN.
+class Echo final : public Handler {
+ public:
+  explicit Echo(Loop& loop) : loop_(loop) {}
+  std::atomic<uint64_t> packets = 0;
+
+ private:
+  void on_tun(Tag, std::span<TunRead> reads, Now) override { packets += reads.size(); }
+  void on_udp(Tag tag, std::span<UdpReceived> received, Now) override {
+    uint64_t count = 0;
+    for (UdpReceived& one : received) {
+      count += one.segment_size ? (one.size + one.segment_size - 1) / one.segment_size : 1;
+      loop_.send(tag, {.slab = std::move(one.slab),
+                       .data = one.data,
+                       .size = one.size,
+                       .segment_size = one.segment_size,
+                       .to = one.from,
+                       .from = one.to,
+                       .ds = 0,
+                       .cookie = 0});
+    }
+    packets += count;
+  }
+  void on_send_failed(Tag, UdpSend&, int, Now) override {}
+  void on_write_failed(Tag, int, Now) override {}
+  void on_tun_closed(Tag, int, Now) override {}
+  void on_wake(Now) override {}
+  std::optional<BootTime> next_deadline() override { return std::nullopt; }
+  bool has_backlog() override { return false; }
+
+  Loop& loop_;
+};
+
+bool run_command(const std::string& command) {
+  return std::system(command.c_str()) == 0;
+}
+
+UniqueFd open_tun() {
+  UniqueFd fd(open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  ifreq request{};
+  std::strcpy(request.ifr_name, "hu-bench");
+  request.ifr_flags = IFF_TUN | IFF_NO_PI;
+  if (!fd || ioctl(fd.get(), TUNSETIFF, &request) != 0) return {};
+  const bool up = run_command("ip link set hu-bench addrgenmode none") &&
+                  run_command("ip addr add 10.99.0.1/24 dev hu-bench") &&
+                  run_command("ip link set hu-bench mtu 1420 txqueuelen 1000 up");
+  return up ? std::move(fd) : UniqueFd{};
+}
+
+// The load: keeps `in_flight` sends unanswered (UDP), or sends as fast as it can (TUN).
+void generate(const Scenario& scenario, sockaddr_in to, const std::atomic<bool>& stop) {
+  constexpr uint32_t kMost = 64;
+  const UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const int buffer = 8 << 20;
+  setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer);
+  const timeval patience{0, 20'000};  // lost answers are forgotten after that
+  setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) return;
+  const int segment = static_cast<int>(scenario.size);
+  if (scenario.run) setsockopt(fd.get(), IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof segment);
+
+  std::vector<uint8_t> bytes(size_t{scenario.size} * std::max(scenario.run, 1U), 0x45);
+  std::vector<uint8_t> sink(65'536);
+  std::array<iovec, kMost> parts;
+  std::array<mmsghdr, kMost> out{}, in{};
+  iovec sink_part{sink.data(), sink.size()};
+  for (uint32_t i = 0; i < kMost; ++i) {
+    parts[i] = {bytes.data(), bytes.size()};
+    out[i].msg_hdr.msg_iov = &parts[i];
+    out[i].msg_hdr.msg_iovlen = 1;
+    in[i].msg_hdr.msg_iov = &sink_part;
+    in[i].msg_hdr.msg_iovlen = 1;
+  }
+  const uint32_t answers = std::max(scenario.run, 1U);  // of one send
+  int64_t outstanding = 0;
+  while (!stop) {
+    if (scenario.tun) {
+      sendmmsg(fd.get(), out.data(), kMost, 0);
+      continue;
+    }
+    const auto room = static_cast<int64_t>(scenario.in_flight) - outstanding / answers;
+    if (room > 0) {
+      const int sent =
+          sendmmsg(fd.get(), out.data(), static_cast<unsigned>(std::min<int64_t>(room, kMost)), 0);
+      if (sent > 0) outstanding += int64_t{sent} * answers;
+    }
+    const int got = recvmmsg(fd.get(), in.data(), kMost, MSG_WAITFORONE, nullptr);
+    outstanding = got > 0 ? std::max<int64_t>(outstanding - got, 0) : 0;
+  }
+}
+
+std::optional<Result> measure(const Backend& backend, const Scenario& scenario, double duration) {
+  LoopOptions options;
+  options.io = backend.io;
+  options.uring_basic = backend.basic;
+  auto loop = Loop::make(options);
+  if (!loop) return std::nullopt;
+  UdpSockets sockets;
+  UniqueFd tun;
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  if (scenario.tun) {
+    tun = open_tun();
+    if (!tun) return std::nullopt;
+    (*loop)->add_tun(1, tun.get());
+    to.sin_addr.s_addr = htonl(0x0a630002);
+    to.sin_port = htons(9);
+  } else {
+    auto made = open_udp(0, 0);
+    if (!made) return std::nullopt;
+    sockets = std::move(*made);
+    (*loop)->add_udp(1, sockets.v4.get());
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    to.sin_port = htons(sockets.port);
+  }
+  Echo echo(**loop);
+  std::atomic<double> cpu = 0;
+  std::thread worker([&] {
+    (*loop)->run(echo);
+    cpu = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+  });
+  std::atomic<bool> stop = false;
+  const double start = seconds_of(CLOCK_MONOTONIC);
+  std::thread load([&] { generate(scenario, to, stop); });
+  const auto ns = static_cast<int64_t>(duration * 1e9);
+  const timespec wait{ns / 1'000'000'000, ns % 1'000'000'000};
+  nanosleep(&wait, nullptr);
+  const double took = seconds_of(CLOCK_MONOTONIC) - start;
+  const auto packets = static_cast<double>(echo.packets.load());
+  stop = true;
+  load.join();
+  (*loop)->stop();
+  worker.join();
+  const auto all = std::max(static_cast<double>(echo.packets.load()), 1.0);
+  return Result{packets / took, cpu * 1e9 / all, all / static_cast<double>((*loop)->counters().wakeups)};
+}
+
+double median(const std::vector<Result>& results, double Result::* member) {
+  std::vector<double> values;
+  for (const Result& one : results) values.push_back(one.*member);
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+int run(int rounds, double duration, const char* only) {
+  if (unshare(CLONE_NEWNET) != 0 || !run_command("ip link set lo up")) {
+    std::fprintf(stderr, "no network namespace: this needs root\n");
+    return 1;
+  }
+  std::printf("%-34s %-15s %11s %11s %11s %7s %7s\n", "", "backend", "packets/s", "CPU ns/pkt", "pkt/wake-up",
+              "rate", "CPU");
+  for (const Scenario& scenario : kScenarios) {
+    if (std::strstr(scenario.name, only) == nullptr) continue;
+    std::array<std::vector<Result>, kBackends.size()> results;
+    for (int round = 0; round < rounds; ++round) {
+      for (size_t i = 0; i < kBackends.size(); ++i) {
+        const size_t which = (i + static_cast<size_t>(round)) % kBackends.size();
+        const auto result = measure(kBackends[which], scenario, duration);
+        if (result) results[which].push_back(*result);
+      }
+    }
+    Result base;
+    for (size_t i = 0; i < kBackends.size(); ++i) {
+      if (results[i].empty()) continue;
+      const Result mid{median(results[i], &Result::packets_a_second),
+                       median(results[i], &Result::cpu_ns_a_packet),
+                       median(results[i], &Result::packets_a_wakeup)};
+      if (i == 0) base = mid;
+      std::printf("%-34s %-15s %11.0f %11.0f %11.1f %6.2fx %6.2fx\n", scenario.name, kBackends[i].name,
+                  mid.packets_a_second, mid.cpu_ns_a_packet, mid.packets_a_wakeup,
+                  mid.packets_a_second / base.packets_a_second, mid.cpu_ns_a_packet / base.cpu_ns_a_packet);
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace hats::transport
+
+int main(int count, char** arguments) {
+  const int rounds = count > 1 ? std::atoi(arguments[1]) : 5;
+  const double duration = count > 2 ? std::atof(arguments[2]) : 1.0;
+  return hats::transport::run(rounds, duration, count > 3 ? arguments[3] : "");
+}

@@ -26,7 +26,7 @@ namespace {
 
 using packet::testing::Bytes;
 
-constexpr int kUdpSegment = 103;  // UDP_SEGMENT
+constexpr int kUdpSegment = 103;    // UDP_SEGMENT
 constexpr int kReadsPerTurn = 512;  // more than a TUN queue holds (500)
 constexpr size_t kReadBytes = 65'536 + kVnetHeaderSize;
 

@@ -1,12 +1,9 @@
 // What `reload` does between two files: applied to a real device, it must end where the new file alone would.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <map>
-
 #include "core/config/wg_quick_diff.hpp"
-#include "core/wg/device.hpp"
 #include "tests/support/seeded_rng.hpp"
+#include "tests/unit/core/config_device_state.hpp"
 #include "tests/unit/core/config_support.hpp"
 
 namespace hats::config {
@@ -99,27 +96,6 @@ TEST(WgQuickDiffTest, RoutesFollowAllowedIpsAndTable) {
 }
 
 // ---- Against a real device: old file, then the difference, is the new file ----
-
-Now at(int64_t seconds_since_boot) {
-  return {BootTime{seconds_since_boot * 1'000'000'000}, WallTime{1'700'000'000 + seconds_since_boot, 0}};
-}
-
-/// What a device is configured to, as text.
-std::string state_of(const wg::Device& device) {
-  const wg::DeviceSnapshot snapshot = device.snapshot();
-  std::map<std::string, std::string> peers;
-  for (const wg::PeerSnapshot& peer : snapshot.peers) {
-    std::vector<Prefix> prefixes = peer.allowed_ips;
-    std::ranges::sort(prefixes);
-    std::string text = crypto::key_to_base64(peer.preshared_key.view()) + ' ' + peer.endpoint.text() + ' ' +
-                       std::to_string(peer.persistent_keepalive_s);
-    for (const Prefix& prefix : prefixes) text += ' ' + prefix.text();
-    peers[crypto::key_to_base64(peer.public_key.bytes)] = text;
-  }
-  std::string out = snapshot.private_key ? crypto::key_to_base64(snapshot.private_key->view()) : "no key";
-  for (const auto& [key, text] : peers) out += '\n' + key + ' ' + text;
-  return out;
-}
 
 std::string random_file(hats::test::SeededRng& rng, const std::vector<std::string>& keys) {
   std::string text = "[Interface]\n";

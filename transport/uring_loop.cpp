@@ -133,7 +133,7 @@ void UringLoop::start(Port& port) {
 void UringLoop::finish(Port& port) {
   auto& own = static_cast<UringPort&>(port);
   std::erase(disarmed_, &own);
-  std::erase(active_, &own);
+  std::erase(starved_, &own);
   if (own.receiving) cancel(own, own.armed);
   if (own.waiting_writable) cancel(own, Op::writable);
   while (own.receiving || own.waiting_writable) {
@@ -222,6 +222,10 @@ void UringLoop::disarm(UringPort& port) {
 void UringLoop::turn(bool poll) {
   udp_buffers_->refill(arena());
   if (tun_buffers_) tun_buffers_->refill(arena());
+  if (arena().free_count() != 0) {
+    for (UringPort* port : starved_) activate(*port);
+    starved_.clear();
+  }
   std::erase_if(disarmed_, [this](UringPort* port) {
     arm(*port);
     return port->receiving;
@@ -395,7 +399,8 @@ void UringLoop::read_tun(UringPort& port) {
       return;
     case TunReader::Result::no_slabs:
       ++counters_.receive_no_buffers;
-      [[fallthrough]];
+      starved_.push_back(&port);  // trying again before there is a slab would spin
+      return;
     case TunReader::Result::more:
       return activate(port);
   }

@@ -58,6 +58,7 @@ class UringLoop final : public LoopBase {
   std::vector<int> free_files_;       // registered file slots
   std::vector<UringPort*> active_;    // ports with something for the handler
   std::vector<UringPort*> serving_;   // those of this turn
+  std::vector<UringPort*> starved_;   // polled queues that wait for a free slab
   std::vector<UringPort*> disarmed_;  // ports whose receive is to be given to the kernel
   TunReader tun_reader_;
   std::vector<TunRead> reads_;

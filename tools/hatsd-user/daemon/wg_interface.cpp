@@ -251,15 +251,17 @@ void WgInterface::set_link(uint32_t mtu, bool up) {
 void WgInterface::refresh_link() {
   if (present_namespace() != own_network_namespace()) return;  // events alone tell of it there
   const auto link = around_.netlink.link(index_);
-  if (link) set_link(link->mtu, (link->flags & IFF_UP) != 0);
+  if (!link) return;
+  const bool up = (link->flags & IFF_UP) != 0;
+  if (up != up_ || link->mtu != mtu_) set_link(link->mtu, up);
 }
 
 void WgInterface::link_event(const tun::LinkEvent& event) {
   using Kind = tun::LinkEvent::Kind;
-  if (event.kind == Kind::link_new && !event.from_other_namespace && event.index == index_ && !moved_) {
-    const bool up = (event.link.flags & IFF_UP) != 0;
-    if (up != up_ || event.link.mtu != mtu_) set_link(event.link.mtu, up);
-  }
+  // An event may be older than what was read since, and "down" erases keys: it only says that it is time to
+  // look.
+  if (event.kind == Kind::link_new && !event.from_other_namespace && event.index == index_ && !moved_)
+    refresh_link();
 }
 
 ino_t WgInterface::present_namespace() const {

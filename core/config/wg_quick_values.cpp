@@ -13,9 +13,10 @@ constexpr size_t kKeyTextSize = 44;       // base64 of 32 bytes
 constexpr uint32_t kLeastMtu = 68;        // RFC 791; what a TUN device takes at least
 constexpr uint32_t kLargestMtu = 65'535;  // and at most
 constexpr size_t kLongestHostName = 253;
-constexpr size_t kLongestQuote = 64;    // characters of a value that a message repeats
-constexpr size_t kLongestKeyName = 24;  // characters of a key's name that a message repeats
-constexpr size_t kSecretRun = 40;       // as many characters of base64 in a row may be a key
+constexpr size_t kLongestQuote = 64;        // characters of a value that a message repeats
+constexpr size_t kLongestKeyName = 24;      // characters of a key's name that a message repeats
+constexpr size_t kLongestPlaceholder = 32;  // characters of a placeholder that a message repeats
+constexpr size_t kSecretRun = 40;           // as many characters of base64 in a row may be a key
 
 bool is_word_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
@@ -96,7 +97,12 @@ std::optional<std::string> placeholder_message(std::string_view value, bool secr
   const std::string_view inside = pair ? trim(value.substr(open + 1, close - open - 1)) : std::string_view();
   const bool words_of_the_guide = inside.starts_with("your") || inside.starts_with("our") || inside == "name";
   if (!words_of_the_guide) return "the braces of a placeholder are left in; write the value without braces";
-  return "the placeholder " + (secret ? std::string("{...}") : '{' + std::string(inside) + '}') +
+  // Repeated only if it is words: something else may have been pasted between the braces.
+  const bool words_alone = inside.size() <= kLongestPlaceholder && std::ranges::all_of(inside, [](char c) {
+                             return c == ' ' || is_word_character(c);
+                           });
+  return "the placeholder " +
+         (words_alone && !secret ? '{' + std::string(inside) + '}' : std::string("{...}")) +
          " of the guide is not filled in; put your own value there, without braces";
 }
 

@@ -11,6 +11,7 @@
 #include <iostream>
 #include <thread>
 
+#include "core/config/explain.hpp"
 #include "core/config/wg_quick.hpp"
 #include "crypto/rng.hpp"
 #include "crypto/x25519.hpp"
@@ -21,6 +22,7 @@
 #include "tools/hatsd-user/daemon/local_host.hpp"
 #include "tools/hatsd-user/daemon/log.hpp"
 #include "tools/hatsd-user/quick/host_setup.hpp"
+#include "tools/hatsd-user/quick/link_mtu.hpp"
 #include "tun/link.hpp"
 
 namespace hats::app {
@@ -50,7 +52,7 @@ AppResult<void> check_name_is_free(const std::string& name) {
     std::string text = name + ": the interface exists already";
     if (const auto live = all_live_interfaces()) {
       if (const auto* ours = find_interface(*live, name)) {
-        text += ", process " + std::to_string(ours->process) + " serves it; `hatsd-user reload " + name +
+        text += ", pid " + std::to_string(ours->process) + " serves it; `hatsd-user reload " + name +
                 "` applies a changed file, `hatsd-user down " + name + "` ends it";
       }
     }
@@ -96,10 +98,8 @@ AppResult<int> descriptor_from(const char* variable) {
 
 int run_bare(const CommandLine& line) {
   const std::string& name = line.names.front();
-  if (!config::valid_interface_name(name)) {
-    return complain(
-        {"'" + name + "' cannot be an interface: a name has 1 to 15 characters of a-z A-Z 0-9 _ = + . -",
-         kExitUsage});
+  if (const std::string fault = config::interface_name_fault(name); !fault.empty()) {
+    return complain({fault, kExitUsage});
   }
   const auto tun_fd = descriptor_from("WG_TUN_FD");
   if (!tun_fd) return complain(tun_fd.error());
@@ -221,6 +221,20 @@ int run_reload(const CommandLine& line) {
 
 // ---- check ----
 
+/// What the host's routes say of the ways to the peers.
+config::ExplainFacts facts_of(const InterfaceFile& file) {
+  config::ExplainFacts facts{.interface = file.name, .file = file.path};
+  auto netlink = tun::Netlink::open();
+  if (!netlink) return facts;
+  for (const config::WgPeer& peer : file.config.peers) {
+    config::PeerPath path;
+    if (peer.endpoint) path.endpoint = peer.endpoint->numeric();
+    if (path.endpoint) path.mtu = underlay_mtu(*netlink, *path.endpoint, file.config.fwmark.value_or(0));
+    facts.paths.push_back(path);
+  }
+  return facts;
+}
+
 int run_check(const CommandLine& line) {
   int code = 0;
   for (const std::string& word : line.names) {
@@ -231,11 +245,7 @@ int run_check(const CommandLine& line) {
       code = complain(file.error());
       continue;
     }
-    for (const ConfigError& warning : file->config.warnings) {
-      std::cout << "warning: " << warning.text(file->path) << '\n';
-    }
-    std::cout << file->path << ": interface " << file->name << ", " << file->config.peers.size()
-              << " peers: good\n";
+    for (const std::string& text : config::explain(file->config, facts_of(*file))) std::cout << text << '\n';
   }
   return code;
 }

@@ -21,14 +21,6 @@ bool has_other_suffix(const std::string& word) {
   return false;
 }
 
-std::string name_fault(const std::string& word, const std::string& name) {
-  if (name.find('{') != std::string::npos || name.find('}') != std::string::npos) {
-    return word + ": the braces of the guide are left in; put the interface's name in their place";
-  }
-  return word + ": '" + name +
-         "' cannot be an interface: a name has 1 to 15 characters of a-z A-Z 0-9 _ = + . -";
-}
-
 std::unexpected<AppError> unsupported(const std::string& path) {
   return fail(path + ":1: this version reads wg-quick files (NAME.conf) alone, not .netdev or netplan files",
               kExitUsage);
@@ -52,10 +44,11 @@ AppResult<FoundConfig> find_config(const std::string& word, const ConfigFolders&
       return fail(word + ":1: a configuration is called NAME.conf, NAME being the interface", kExitUsage);
     }
     out.name = file.substr(0, file.size() - 5);
-    if (!config::valid_interface_name(out.name)) return fail(name_fault(word, out.name), kExitUsage);
+    if (!config::valid_interface_name(out.name))
+      return fail(word + ":1: " + config::interface_name_fault(out.name), kExitUsage);
     return out;
   }
-  if (!config::valid_interface_name(word)) return fail(name_fault(word, word), kExitUsage);
+  if (!config::valid_interface_name(word)) return fail(config::interface_name_fault(word), kExitUsage);
   out.name = word;
   std::vector<std::string> hits;
   for (const auto& candidate :

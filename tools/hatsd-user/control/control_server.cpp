@@ -5,6 +5,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/write.hpp>
+#include <chrono>
 #include <utility>
 
 #include "crypto/secret.hpp"
@@ -13,6 +14,10 @@
 namespace hats::app {
 
 using nlohmann::json;
+
+namespace {
+constexpr std::chrono::milliseconds kAcceptPause{100};
+}
 
 class ControlServer::Session : public std::enable_shared_from_this<Session> {
  public:
@@ -70,7 +75,10 @@ AppResult<std::unique_ptr<ControlServer>> ControlServer::open(boost::asio::io_co
 }
 
 ControlServer::ControlServer(boost::asio::io_context& io, ControlTarget& target, ListeningSocket socket)
-    : target_(std::make_shared<ControlTarget*>(&target)), acceptor_(io), file_(std::move(socket.file)) {
+    : target_(std::make_shared<ControlTarget*>(&target)),
+      acceptor_(io),
+      pause_(io),
+      file_(std::move(socket.file)) {
   acceptor_.assign(Protocol(), socket.fd.release());
   accept();
 }
@@ -85,8 +93,15 @@ ControlServer::~ControlServer() {
 void ControlServer::accept() {
   acceptor_.async_accept([this](boost::system::error_code error, Protocol::socket socket) {
     if (error == boost::asio::error::operation_aborted) return;  // destroyed
-    if (!error) std::make_shared<Session>(std::move(socket), target_)->read();
-    accept();
+    if (!error) {
+      std::make_shared<Session>(std::move(socket), target_)->read();
+      accept();
+      return;
+    }
+    pause_.expires_after(kAcceptPause);
+    pause_.async_wait([this](boost::system::error_code aborted) {
+      if (!aborted) accept();
+    });
   });
 }
 

@@ -5,6 +5,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -51,6 +52,7 @@ class ControlServer {
 
   std::shared_ptr<ControlTarget*> target_;  // nulled when the server goes; sessions may live a little longer
   Protocol::acceptor acceptor_;
+  boost::asio::steady_timer pause_;  // after a failed accept: out of descriptors, most likely
   SocketFile file_;
 };
 

@@ -29,7 +29,7 @@ transport::UniqueFd stream_socket() {
 
 std::string who_answers(const std::string& path, int connected) {
   const pid_t process = peer_process(connected);
-  std::string text = path + " is in use: process " + std::to_string(process) + " answers on it";
+  std::string text = path + " is in use: pid " + std::to_string(process) + " answers on it";
   const ino_t theirs = network_namespace_of(process);
   if (theirs != 0 && theirs != own_network_namespace()) {
     text += ", from another network namespace (net:[" + std::to_string(theirs) +

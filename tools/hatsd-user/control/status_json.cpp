@@ -37,6 +37,7 @@ json peer_json(const wg::PeerSnapshot& peer, const InterfaceStatus& all) {
 
 json status_json(const InterfaceStatus& status) {
   json out = {{"name", status.name},
+              {"id", status.id},
               {"kind", "wireguard"},
               {"pid", getpid()},
               {"file", status.file},

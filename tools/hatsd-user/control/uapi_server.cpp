@@ -7,9 +7,11 @@
 #include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/write.hpp>
+#include <chrono>
 #include <cstddef>
 #include <cstring>
 
+#include "core/config/uapi_reader.hpp"
 #include "crypto/secret.hpp"
 
 namespace hats::app {
@@ -17,6 +19,7 @@ namespace hats::app {
 namespace {
 
 constexpr size_t kReadBytes = 65'536;
+constexpr std::chrono::milliseconds kAcceptPause{100};
 
 uint32_t zone_index(std::string_view zone) {
   return if_nametoindex(std::string(zone).c_str());
@@ -34,97 +37,59 @@ void wipe_text(std::string& text) {
 
 }  // namespace
 
-/// One connection: several operations, each "get=1" or "set=1", its lines, and a blank line. Holds keys in
-/// its buffers, and wipes them.
+/// One connection: several operations, answered in order (core/config/uapi_reader.hpp).
 class UapiServer::Session : public std::enable_shared_from_this<Session> {
  public:
   Session(Protocol::socket socket, std::shared_ptr<UapiTarget*> target)
       : socket_(std::move(socket)), target_(std::move(target)) {}
   ~Session() {
-    wipe_text(request_);
     wipe_text(reply_);
+    crypto::wipe(buffer_);
   }
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
   void read() {
-    if (handle_complete()) return;
-    const size_t had = request_.size();
-    grow(had + kReadBytes);
-    socket_.async_read_some(boost::asio::buffer(request_.data() + had, kReadBytes),
-                            [self = shared_from_this(), had](boost::system::error_code error, size_t count) {
-                              self->request_.resize(had + count);
-                              if (error || self->request_.size() > kMaxUapiRequest) return;  // closes
-                              self->read();
-                            });
+    socket_.async_read_some(boost::asio::buffer(buffer_), [self = shared_from_this()](
+                                                              boost::system::error_code error, size_t count) {
+      if (error) return;  // closes
+      self->reader_.feed({reinterpret_cast<const char*>(self->buffer_.data()), count});
+      self->answer_next();
+    });
   }
 
  private:
-  /// std::string would leave keys behind in memory that it gives back when it grows.
-  void grow(size_t size) {
-    if (size > request_.capacity()) {
-      std::string bigger;
-      bigger.reserve(2 * size);
-      bigger = std::string_view(request_);
-      wipe_text(request_);
-      request_ = std::move(bigger);
-    }
-    request_.resize(size);
-  }
-
-  /// Answers one complete operation, if there is one; true if the reading goes on by itself (or never).
-  bool handle_complete() {
-    if (*target_ == nullptr) return true;
-    const size_t line_end = request_.find('\n');
-    if (line_end == std::string::npos) return false;
-    const std::string_view operation(request_.data(), line_end);
-    if (operation != "get=1" && operation != "set=1") return true;  // as wireguard-go: closed without a reply
-    // The search goes on where it stopped, so that a long request costs no more than its length.
-    const size_t blank = request_.find("\n\n", searched_ > 0 ? searched_ - 1 : 0);
-    if (blank == std::string::npos) {
-      searched_ = request_.size();
-      return false;
-    }
-    searched_ = 0;
-    int error = 0;
-    if (operation == "get=1") {
+  void answer_next() {
+    using Kind = config::UapiOperation::Kind;
+    const auto operation = reader_.next();
+    if (!operation) return read();
+    if (operation->kind == Kind::close || *target_ == nullptr) return;
+    int error = operation->error;
+    if (error == 0 && operation->kind == Kind::get) {
       reply_ = config::format_uapi_get((*target_)->uapi_get(), zone_name);
-      reply_ += "errno=0\n\n";
-    } else {
-      const size_t body = line_end + 1;
-      auto set = config::parse_uapi_set(
-          body <= blank ? std::string_view(request_).substr(body, blank + 1 - body) : std::string_view(),
-          zone_index);
+    } else if (error == 0) {
+      auto set = config::parse_uapi_set(operation->body, zone_index);
       error = (*target_)->uapi_set(std::move(set.update));
       if (error == 0) error = set.error;
-      // Negative: wg(8) takes the errno of a `set` as it is, with its sign turned (peers.md 4).
-      reply_ = "errno=" + std::to_string(-error) + "\n\n";
     }
-    forget(blank + 2);
+    reply_ += config::format_uapi_errno(operation->kind, error);
     boost::asio::async_write(socket_, boost::asio::buffer(reply_),
                              [self = shared_from_this(), error](boost::system::error_code failed, size_t) {
                                wipe_text(self->reply_);
                                // After a fault the rest of the stream is garbage.
-                               if (!failed && error == 0) self->read();
+                               if (!failed && error == 0) self->answer_next();
                              });
-    return true;
-  }
-
-  void forget(size_t count) {
-    const size_t rest = request_.size() - count;
-    std::memmove(request_.data(), request_.data() + count, rest);
-    crypto::wipe({reinterpret_cast<uint8_t*>(request_.data()) + rest, count});
-    request_.resize(rest);
   }
 
   Protocol::socket socket_;
   std::shared_ptr<UapiTarget*> target_;
-  std::string request_, reply_;
-  size_t searched_ = 0;
+  config::UapiReader reader_;
+  std::array<uint8_t, kReadBytes> buffer_{};
+  std::string reply_;
 };
 
 UapiServer::UapiServer(boost::asio::io_context& io, UapiTarget& target)
-    : io_(io), target_(std::make_shared<UapiTarget*>(&target)), acceptor_(io) {}
+    : io_(io), target_(std::make_shared<UapiTarget*>(&target)), acceptor_(io), pause_(io) {}
 
 UapiServer::~UapiServer() {
   *target_ = nullptr;
@@ -185,8 +150,15 @@ AppResult<void> UapiServer::listen(ListeningSocket socket, Removed removed) {
 void UapiServer::accept() {
   acceptor_.async_accept([this](boost::system::error_code error, Protocol::socket socket) {
     if (error == boost::asio::error::operation_aborted) return;  // destroyed
-    if (!error) start_session(std::move(socket));
-    accept();
+    if (!error) {
+      start_session(std::move(socket));
+      accept();
+      return;
+    }
+    pause_.expires_after(kAcceptPause);
+    pause_.async_wait([this](boost::system::error_code aborted) {
+      if (!aborted) accept();
+    });
   });
 }
 

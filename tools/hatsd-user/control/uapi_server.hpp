@@ -4,6 +4,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
 #include <string>
@@ -17,9 +18,6 @@
 namespace hats::app {
 
 inline constexpr const char* kUapiDirectory = "/var/run/wireguard";
-/// One `set` at the most: 65,000 AllowedIPs of IPv6 are 4 MiB.
-inline constexpr size_t kMaxUapiRequest = size_t{64} << 20;
-
 /// Whom the socket speaks for.
 class UapiTarget {
  public:
@@ -57,6 +55,7 @@ class UapiServer {
   boost::asio::io_context& io_;
   std::shared_ptr<UapiTarget*> target_;  // nulled when the server goes; sessions may live a little longer
   Protocol::acceptor acceptor_;
+  boost::asio::steady_timer pause_;  // after a failed accept: out of descriptors, most likely
   SocketFile file_;
   std::unique_ptr<FileWatch> watch_;
 };

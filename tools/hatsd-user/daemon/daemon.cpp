@@ -86,7 +86,7 @@ AppResult<WgInterface*> Daemon::add(const WgInterface::Options& options) {
                                   [this](WgInterface& interface, Ending why) { end(interface, why, [] {}); });
   if (!made) return std::unexpected(made.error());
   for (const std::string& warning : warnings_) (*made)->warn(warning);
-  entries_.push_back({.interface = std::move(*made), .ending = false, .waiting = {}});
+  entries_.push_back({.interface = std::move(*made), .ending = false});
   return entries_.back().interface.get();
 }
 
@@ -117,21 +117,23 @@ Daemon::Entry* Daemon::entry_of(const WgInterface& interface) {
 }
 
 void Daemon::remove(WgInterface& interface) {
-  Entry* entry = entry_of(interface);
+  const Entry* entry = entry_of(interface);
   if (entry == nullptr) return;
   spdlog::info("{}: gone", interface.name());
-  const auto waiting = std::move(entry->waiting);
   entries_.erase(entries_.begin() + (entry - entries_.data()));
-  for (const auto& done : waiting) done();
 }
 
 void Daemon::end(WgInterface& interface, Ending why, std::function<void()> done) {
   Entry* entry = entry_of(interface);
   if (entry == nullptr) return;
-  entry->waiting.push_back(std::move(done));
+  // Told when all is undone, which is later than when the link is gone: hooks may still run.
+  const std::string name = interface.name();
+  waiting_[name].push_back(std::move(done));
   if (std::exchange(entry->ending, true)) return;
   const auto remove_it = [this, &interface] { remove(interface); };
-  const auto finish = [this] {
+  const auto finish = [this, name] {
+    const auto waiting = waiting_.extract(name);
+    for (const auto& tell : waiting.mapped()) tell();
     if (entries_.empty()) io_.stop();
   };
   if (host_ == nullptr) {

@@ -5,6 +5,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -60,7 +61,6 @@ class Daemon final : public ControlTarget {
   struct Entry {
     std::unique_ptr<WgInterface> interface;
     bool ending = false;
-    std::vector<std::function<void()>> waiting;  // for its end
   };
   AppResult<void> start_workers();
   Entry* entry_of(const WgInterface& interface);
@@ -77,7 +77,8 @@ class Daemon final : public ControlTarget {
   std::optional<boost::asio::steady_timer> upkeep_, source_check_;
   bool source_check_due_ = false;
   std::vector<std::unique_ptr<Worker>> workers_;
-  std::vector<Entry> entries_;  // in the order of creation
+  std::vector<Entry> entries_;                                         // in the order of creation
+  std::map<std::string, std::vector<std::function<void()>>> waiting_;  // for an interface's end, by name
   std::unique_ptr<ControlServer> control_;
   std::vector<std::string> warnings_;  // that every interface shows
   HostSide* host_ = nullptr;

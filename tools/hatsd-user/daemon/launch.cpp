@@ -13,6 +13,7 @@
 #include "tools/hatsd-user/daemon/keeper.hpp"
 #include "tools/hatsd-user/daemon/local_host.hpp"
 #include "tools/hatsd-user/daemon/log.hpp"
+#include "tools/hatsd-user/daemon/privileges.hpp"
 #include "tools/hatsd-user/daemon/readiness.hpp"
 
 namespace hats::app {
@@ -21,6 +22,7 @@ namespace {
 
 Readiness begin(const Settings& settings) {
   Readiness ready = settings.foreground ? Readiness() : fork_daemon();
+  protect_secrets();
   set_up_log(LogTo::standard_error, settings.foreground || settings.log_level_given
                                         ? settings.log_level
                                         : std::min(settings.log_level, LogLevel::warning));

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "core/config/wg_quick_diff.hpp"
 #include "tools/hatsd-user/control/status_json.hpp"
 
 namespace hats::app {
@@ -27,6 +28,10 @@ std::string port_fault(uint16_t port, int error) {
     text += "; another program has it (ss -ulnp shows which); choose another ListenPort";
   if (error == EACCES) text += "; ports below 1024 need CAP_NET_BIND_SERVICE";
   return text;
+}
+
+std::string unknown_service(const std::string& service) {
+  return "'" + service + "' is neither a port nor a known service";
 }
 
 /// The number of a UDP service name; nullopt if there is none.
@@ -208,8 +213,7 @@ std::expected<void, ConfigError> WgInterface::configure(const config::WgQuickCon
   if (!config.listen_service.empty()) {
     const auto port = service_port(config.listen_service);
     if (!port) {
-      return device_fault(1, "ListenPort",
-                          "'" + config.listen_service + "' is neither a port nor a known service");
+      return device_fault(1, "ListenPort", unknown_service(config.listen_service));
     }
     update.listen_port = port;
   }
@@ -223,14 +227,20 @@ std::expected<void, ConfigError> WgInterface::configure(const config::WgQuickCon
 
 std::expected<void, ConfigError> WgInterface::reconfigure(const config::WgQuickConfig& old_config,
                                                           const config::WgQuickConfig& new_config) {
-  wg::DeviceUpdate update = new_config.device_update();
-  (void)old_config;
-  const uint16_t port = update.listen_port.value_or(0);
-  if (const int error = carry_out(std::move(update)); error != 0) {
+  config::ConfigChanges changes = config::diff(old_config, new_config);
+  if (!changes.listen_service.empty()) {
+    const auto port = service_port(changes.listen_service);
+    if (!port) return device_fault(1, "ListenPort", unknown_service(changes.listen_service));
+    changes.device.listen_port = port;
+  }
+  const uint16_t port = changes.device.listen_port.value_or(0);
+  for (const wg::PeerUpdate& peer : changes.device.peers) {
+    if (peer.remove || peer.endpoint) resolver_.forget(peer.public_key);
+  }
+  if (const int error = carry_out(std::move(changes.device)); error != 0) {
     return device_fault(1, "ListenPort", port_fault(port, error));
   }
-  resolver_.forget_all();
-  watch_names(new_config);
+  for (const config::NamedEndpoint& named : changes.names) resolver_.watch(named.public_key, named.endpoint);
   return {};
 }
 
@@ -249,19 +259,51 @@ void WgInterface::set_link(uint32_t mtu, bool up) {
 }
 
 void WgInterface::refresh_link() {
-  if (present_namespace() != own_network_namespace()) return;  // events alone tell of it there
+  if (moved_) return;  // events alone tell of it there
   const auto link = around_.netlink.link(index_);
-  if (!link) return;
-  const bool up = (link->flags & IFF_UP) != 0;
-  if (up != up_ || link->mtu != mtu_) set_link(link->mtu, up);
+  if (link) set_link(link->mtu, (link->flags & IFF_UP) != 0);
 }
 
 void WgInterface::link_event(const tun::LinkEvent& event) {
   using Kind = tun::LinkEvent::Kind;
-  // An event may be older than what was read since, and "down" erases keys: it only says that it is time to
-  // look.
-  if (event.kind == Kind::link_new && !event.from_other_namespace && event.index == index_ && !moved_)
+  const auto own_nsid = moved_ ? nsid_ : std::nullopt;
+  if (event.index != index_ || event.nsid != own_nsid || event.from_other_namespace != moved_) {
+    // A link comes home, or moves on, under an id that we may not know.
+    if (moved_ && event.kind == Kind::link_new) find_link(event);
+    return;
+  }
+  if (event.kind == Kind::link_moved) {
+    spdlog::info("{}: moved to another network namespace; its sockets stay in this one", name());
+    moved_ = true;
+    nsid_ = event.new_nsid;
+    if (event.new_index != 0) index_ = event.new_index;
+    set_link(mtu_, false);  // a move takes a link down
+    return;
+  }
+  if (event.kind != Kind::link_new) return;
+  // At home the event only says that something changed: it may be older than what we know already.
+  if (moved_) {
+    set_link(event.link.mtu, (event.link.flags & IFF_UP) != 0);
+  } else {
     refresh_link();
+  }
+}
+
+void WgInterface::find_link(const tun::LinkEvent& event) {
+  const auto now_called = tunnel_->tun().current_name();
+  if (!now_called || *now_called != event.link.name || event.link.kind != "tun") return;
+  if (!event.from_other_namespace) {
+    if (present_namespace() != own_network_namespace()) return;  // a namesake
+    spdlog::info("{}: came back to the namespace of its process", name());
+    moved_ = false;
+    nsid_.reset();
+    index_ = event.index;
+    refresh_link();
+  } else if (!nsid_) {
+    nsid_ = event.nsid;
+    index_ = event.index;
+    set_link(event.link.mtu, (event.link.flags & IFF_UP) != 0);
+  }
 }
 
 ino_t WgInterface::present_namespace() const {
@@ -306,6 +348,7 @@ nlohmann::json WgInterface::status() {
                 tunnel_->counters()};
   });
   return status_json({.name = tunnel_->tun().current_name().value_or(name()),
+                      .id = name(),
                       .file = file(),
                       .network_namespace = present_namespace(),
                       .mtu = mtu_,

@@ -93,6 +93,7 @@ class WgInterface final : public DeviceControl, public UapiTarget {
   void apply(const wg::DeviceUpdate& update);
   void watch_names(const config::WgQuickConfig& config);
   void set_link(uint32_t mtu, bool up);
+  void find_link(const tun::LinkEvent& event);
   void end(Ending why);
 
   Options options_;
@@ -104,8 +105,9 @@ class WgInterface final : public DeviceControl, public UapiTarget {
   std::shared_ptr<WgInterface*>
       self_;  // nulled at the end, for calls that the worker sends to the control thread
   std::vector<std::string> warnings_;
-  uint32_t index_ = 0;  // of the link, in the namespace where it is
-  bool moved_ = false;  // the link is in another namespace than the one it was born in
+  uint32_t index_ = 0;       // of the link, in the namespace where it is
+  std::optional<int> nsid_;  // id of the namespace where a moved link is, if we know it
+  bool moved_ = false;       // the link is in another namespace than the one it was born in
   uint32_t mtu_ = kDefaultMtu;
   bool up_ = false;
   uint16_t asked_port_ = 0;  // what was asked for; the bound one may be random

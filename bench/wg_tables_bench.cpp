@@ -44,34 +44,60 @@ std::vector<Prefix> random_prefixes(test::SeededRng& rng, Family family, size_t 
   return out;
 }
 
-void lookup(benchmark::State& state, Family family) {
-  test::SeededRng rng(1);
+struct Probes {
   AllowedIps table;
-  const auto count = static_cast<size_t>(state.range(0));
-  std::vector<Prefix> prefixes;
-  while (table.size() < count) {
-    prefixes.push_back(random_prefix(rng, family));
-    table.insert(prefixes.back(), static_cast<PeerId>(rng.below(kPeers)));
-  }
-  std::vector<IpAddress> probes(kProbes);  // each inside some prefix
-  for (IpAddress& probe : probes) {
-    const Prefix& prefix = prefixes[rng.below(prefixes.size())];
-    const IpAddress host = random_address(rng, family);
-    probe = prefix.masked().address;
-    for (size_t bit = prefix.length; bit < prefix.address.bit_count(); ++bit) {
-      probe.bytes[bit / 8] |= host.bytes[bit / 8] & 0x80 >> bit % 8;
+  std::vector<IpAddress> addresses;  // each inside some prefix
+  size_t next = 0;
+
+  Probes(Family family, size_t count) : addresses(kProbes) {
+    test::SeededRng rng(1);
+    std::vector<Prefix> prefixes;
+    while (table.size() < count) {
+      prefixes.push_back(random_prefix(rng, family));
+      table.insert(prefixes.back(), static_cast<PeerId>(rng.below(kPeers)));
+    }
+    for (IpAddress& probe : addresses) {
+      const Prefix& prefix = prefixes[rng.below(prefixes.size())];
+      const IpAddress host = random_address(rng, family);
+      probe = prefix.masked().address;
+      for (size_t bit = prefix.length; bit < prefix.address.bit_count(); ++bit) {
+        probe.bytes[bit / 8] |= host.bytes[bit / 8] & 0x80 >> bit % 8;
+      }
     }
   }
-  size_t next = 0;
+  const uint8_t* address() { return addresses[next++ % kProbes].bytes.data(); }
+};
+
+// One after another: in a large table each waits for memory.
+void lookup(benchmark::State& state, Family family) {
+  Probes probes(family, static_cast<size_t>(state.range(0)));
   for (auto _ : state) {
-    const uint8_t* address = probes[next++ % kProbes].bytes.data();
-    benchmark::DoNotOptimize(family == Family::v4 ? table.lookup_v4(address) : table.lookup_v6(address));
+    const uint8_t* address = probes.address();
+    benchmark::DoNotOptimize(family == Family::v4 ? probes.table.lookup_v4(address)
+                                                  : probes.table.lookup_v6(address));
   }
   state.counters["bytes_per_prefix"] =
-      static_cast<double>(table.memory()) / static_cast<double>(table.size());
+      static_cast<double>(probes.table.memory()) / static_cast<double>(probes.table.size());
 }
 BENCHMARK_CAPTURE(lookup, v4, Family::v4)->Arg(10)->Arg(10'000)->Arg(1'000'000);
 BENCHMARK_CAPTURE(lookup, v6, Family::v6)->Arg(10)->Arg(10'000)->Arg(1'000'000);
+
+// As the device does it for a batch of packets to as many destinations.
+void lookup_batch(benchmark::State& state, Family family) {
+  constexpr size_t kBatch = 64;
+  Probes probes(family, static_cast<size_t>(state.range(0)));
+  std::array<AllowedIps::Query, kBatch> queries;
+  std::array<PeerId, kBatch> owners;
+  for (auto _ : state) {
+    for (AllowedIps::Query& query : queries) query = {probes.address(), family};
+    probes.table.lookup_many(queries, owners);
+    benchmark::DoNotOptimize(owners);
+  }
+  state.counters["per_lookup"] =
+      benchmark::Counter(kBatch, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+}
+BENCHMARK_CAPTURE(lookup_batch, v4, Family::v4)->Arg(10)->Arg(10'000)->Arg(1'000'000);
+BENCHMARK_CAPTURE(lookup_batch, v6, Family::v6)->Arg(10)->Arg(10'000)->Arg(1'000'000);
 
 void insert_prefixes(benchmark::State& state, Family family) {
   test::SeededRng rng(1);

@@ -48,10 +48,10 @@ class AllowedIps {
   }
   [[nodiscard]] PeerId lookup(const IpAddress& address) const noexcept;
 
-  /// An address to look up: 4 or 16 bytes.
+  /// An address to look up: 4 or 16 bytes. Without initialisers, so that an array of them costs nothing.
   struct Query {
-    const uint8_t* address = nullptr;
-    Family family = Family::none;  // not none
+    const uint8_t* address;
+    Family family;  // not none
   };
   /// owners[i] = owner of queries[i], for all of them. In a table that no cache holds the searches go in
   /// step, so that while one waits for memory others go on.

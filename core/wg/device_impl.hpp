@@ -56,13 +56,15 @@ struct Device::Impl {
     bool to_endpoint = false;  // inner destination is the peer's own endpoint: see loop_guard.hpp
     DropReason reason = DropReason::tx_malformed;  // if there is no peer
   };
+  static constexpr size_t kLookAhead = 64;  // pieces whose destinations are looked up together
   struct Group {
     Peer* peer = nullptr;
     uint32_t first = 0, last = 0, count = 0;  // pieces, linked by Route::next
     uint64_t sendable = 0;                    // so many of them can be sealed, the others are staged
   };
   [[nodiscard]] size_t route(Now now, std::span<const packet::Piece> pieces, const OutboundBatch& batch);
-  [[nodiscard]] Route find_route(const packet::Piece& piece) const noexcept;
+  void find_routes(std::span<const packet::Piece> pieces, std::span<Route> found) const noexcept;
+  [[nodiscard]] Route route_to(PeerId id, ByteView header) const noexcept;
   [[nodiscard]] Group& group_of(Peer& peer, Now now);
   void place_group(Now now, std::span<const packet::Piece> pieces, const Group& group, RunWriter& writer,
                    OutboundBatch& batch);

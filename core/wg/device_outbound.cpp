@@ -79,6 +79,13 @@ bool same_destination(const packet::Piece& a, const packet::Piece& b) noexcept {
          std::memcmp(&x[24], &y[24], 16) == 0;
 }
 
+/// Where the destination of an IP header is; no address if it is not one.
+AllowedIps::Query destination_of(ByteView header) noexcept {
+  if (header.size() >= packet::kIpv4MinHeader && (header[0] >> 4) == 4) return {&header[16], Family::v4};
+  if (header.size() >= packet::kIpv6Header && (header[0] >> 4) == 6) return {&header[24], Family::v6};
+  return {};
+}
+
 }  // namespace
 
 void OutboundBatch::clear() {
@@ -119,12 +126,12 @@ size_t Device::Impl::route(Now now, std::span<const packet::Piece> pieces, const
   ++group_epoch;
   uint64_t bytes = 0, capacity = start.certain_capacity(1);
   uint32_t largest = 1;
-  Route found;
   for (size_t i = 0; i < pieces.size(); ++i) {
+    if (i % kLookAhead == 0) {
+      find_routes(pieces.subspan(i, std::min(kLookAhead, pieces.size() - i)), std::span(routes).subspan(i));
+    }
     const packet::Piece& piece = pieces[i];
     Route& out = routes[i];
-    if (i == 0 || !same_destination(pieces[i - 1], piece)) found = find_route(piece);
-    out = found;
     if (out.to_endpoint && is_own_datagram(piece.header(), out.peer->endpoint, listen_port)) {
       out = {.reason = DropReason::tx_loop};
     }
@@ -150,16 +157,32 @@ size_t Device::Impl::route(Now now, std::span<const packet::Piece> pieces, const
   return pieces.size();
 }
 
-Device::Impl::Route Device::Impl::find_route(const packet::Piece& piece) const noexcept {
-  const ByteView header = piece.header();
-  PeerId id = kNoPeer;
-  if (header.size() >= packet::kIpv4MinHeader && (header[0] >> 4) == 4) {
-    id = allowed_ips.lookup_v4(&header[16]);
-  } else if (header.size() >= packet::kIpv6Header && (header[0] >> 4) == 6) {
-    id = allowed_ips.lookup_v6(&header[24]);
-  } else {
-    return {.reason = DropReason::tx_malformed};
+// The routes of at most kLookAhead pieces: one look-up for each row of pieces with one destination.
+void Device::Impl::find_routes(std::span<const packet::Piece> pieces, std::span<Route> found) const noexcept {
+  std::array<AllowedIps::Query, kLookAhead> queries;
+  std::array<PeerId, kLookAhead> owners;
+  size_t count = 0;
+  uint64_t begins_row = 0;  // bit i: pieces[i] goes elsewhere than the one before
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    if (i != 0 && same_destination(pieces[i - 1], pieces[i])) continue;
+    begins_row |= uint64_t{1} << i;
+    const AllowedIps::Query query = destination_of(pieces[i].header());
+    if (query.address != nullptr) queries[count++] = query;
   }
+  allowed_ips.lookup_many(std::span(queries).first(count), owners);
+  size_t next = 0;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    if ((begins_row >> i & 1) == 0) {
+      found[i] = found[i - 1];
+    } else if (const ByteView header = pieces[i].header(); destination_of(header).address == nullptr) {
+      found[i] = {.reason = DropReason::tx_malformed};
+    } else {
+      found[i] = route_to(owners[next++], header);
+    }
+  }
+}
+
+Device::Impl::Route Device::Impl::route_to(PeerId id, ByteView header) const noexcept {
   Peer* peer = find(id);
   if (!peer) return {.reason = DropReason::tx_no_peer};
   if (!peer->endpoint.is_set()) return {.reason = DropReason::tx_no_endpoint};

@@ -289,6 +289,21 @@ TEST(AllowedIpsTest, ManyPeersWithManyRoutesAndTheirMutations) {
     address.bytes[rng.below(address.bit_count() / 8U)] ^= static_cast<uint8_t>(1U << rng.below(8));
     ASSERT_EQ(table.lookup(address), oracle(address)) << address.text();
   }
+  // The same by batches, of addresses inside prefixes and elsewhere.
+  std::array<IpAddress, 100> addresses;
+  std::array<AllowedIps::Query, 100> queries;
+  std::array<PeerId, 100> owners;
+  for (size_t round = 0; round < 200; ++round) {
+    const size_t many = 1 + rng.below(addresses.size());
+    for (size_t i = 0; i < many; ++i) {
+      addresses[i] = random_address(rng, rng.one_in(2), 256);
+      if (!rng.one_in(4)) addresses[i] = last[rng.below(last.size())].first.address;
+      queries[i] = {addresses[i].bytes.data(), addresses[i].family};
+    }
+    owners.fill(kPeers + 1);
+    table.lookup_many(std::span(queries).first(many), owners);
+    for (size_t i = 0; i < many; ++i) ASSERT_EQ(owners[i], oracle(addresses[i])) << addresses[i].text();
+  }
   size_t listed = 0;
   for (PeerId peer = 0; peer < kPeers; ++peer) listed += table.prefixes(peer).size();
   EXPECT_EQ(listed, last.size());

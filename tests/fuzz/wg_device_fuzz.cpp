@@ -161,7 +161,12 @@ class Run {
     const ByteView rest = input_.bytes(input_.byte());
     bytes.insert(bytes.end(), rest.begin(), rest.end());
     if ((head & 0x40) != 0) bytes.resize(kSizes[head >> 3 & 7]);
-    inject_without_effect(node, {stranger(1), world_.node(node).address, input_.byte(), bytes});
+    Datagram datagram;
+    datagram.from = stranger(1);
+    datagram.to = world_.node(node).address;
+    datagram.ds = input_.byte();
+    datagram.bytes = std::move(bytes);
+    inject_without_effect(node, datagram);
   }
 
   void inject_changed(size_t node) {

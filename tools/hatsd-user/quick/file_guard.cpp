@@ -27,14 +27,14 @@ std::vector<std::string> file_guard(const std::string& path) {
   if (stat(real.c_str(), &file_status) != 0 || stat(folder.c_str(), &folder_status) != 0) return {};
   std::vector<std::string> out;
   const bool enterable = (folder_status.st_mode & S_IXOTH) != 0;
-  if ((file_status.st_mode & (S_IROTH | S_IWOTH)) != 0 && enterable) {
-    out.push_back("is accessible to everyone (mode " + octal(file_status.st_mode) +
-                  ") and holds secrets: chmod 600 " + real.string());
+  if ((file_status.st_mode & (S_IROTH)) != 0 && enterable) {
+    out.push_back(real.string() + " is readable by everyone (mode " + octal(file_status.st_mode) +
+                  ") and holds secrets: make it 0600");
   }
   // Who can write to the folder can put another file in place, hooks for root included.
   if ((folder_status.st_mode & S_IWOTH) != 0 && (folder_status.st_mode & S_ISVTX) == 0) {
-    out.push_back("lies in a folder that everyone can write to (mode " + octal(folder_status.st_mode) +
-                  "): chmod 700 " + folder);
+    out.push_back(real.string() + " lies in a folder that everyone can write to (mode " +
+                  octal(folder_status.st_mode) + "): make " + folder + " 0700");
   }
   return out;
 }

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <random>
 
 #include "tools/hatsd-user/quick/atomic_file.hpp"
 #include "tools/hatsd-user/quick/command.hpp"
@@ -15,6 +16,7 @@
 #include "tools/hatsd-user/quick/firewall.hpp"
 #include "tools/hatsd-user/quick/hooks.hpp"
 #include "tools/hatsd-user/quick/policy_routing.hpp"
+#include "tools/hatsd-user/quick/route_cover.hpp"
 #include "tools/hatsd-user/quick/rt_tables.hpp"
 
 namespace hats::app {
@@ -176,6 +178,36 @@ TEST(FirewallTest, RemovalTakesOurRulesAloneOutOfASavedSet) {
             "*mangle\n-D PREROUTING -p udp -m comment --comment \"hatsd-user rule for wg0\" -j CONNMARK "
             "--restore-mark\nCOMMIT\n");
   EXPECT_EQ(iptables_removal(saved, "wg"), "");
+}
+
+// ---- Routes ----
+
+TEST(RouteCoverTest, AgreesWithLookingAtEveryPrefix) {
+  std::mt19937 random(7);
+  const auto prefix = [&] {
+    const bool v6 = random() % 2 == 0;
+    Prefix out;
+    out.address.family = v6 ? Family::v6 : Family::v4;
+    // Few different bytes, so that prefixes meet.
+    for (size_t i = 0; i < (v6 ? 16U : 4U); ++i) out.address.bytes[i] = random() % 2 == 0 ? 0 : 0x80;
+    out.length = random() % (v6 ? 129 : 33);
+    return out;
+  };
+  for (int round = 0; round < 200; ++round) {
+    RouteCover cover;
+    std::vector<Prefix> naive;
+    for (int i = 0; i < 12; ++i) {
+      const Prefix added = prefix();
+      cover.add(added);
+      naive.push_back(added.masked());
+      const Prefix asked = prefix();
+      const bool expected = std::any_of(naive.begin(), naive.end(), [&](const Prefix& other) {
+        return other.address.family == asked.address.family && other.length <= asked.length &&
+               other.contains(asked.address);
+      });
+      ASSERT_EQ(cover.covers(asked), expected) << asked.text();
+    }
+  }
 }
 
 // ---- Rules ----

@@ -139,6 +139,19 @@ TEST_F(HostRoutesTest, TheFilterDropsPacketsToTheTunnelsAddressFromElsewhere) {
   EXPECT_EQ(sh("nft list ruleset"), "");
 }
 
+TEST_F(HostRoutesTest, TensOfThousandsOfAllowedIpsAreRouted) {
+  std::string allowed = "10.0.0.0/32";
+  for (int i = 1; i < 20'000; ++i) {
+    allowed += ", 10." + std::to_string(i / 65536) + "." + std::to_string(i / 256 % 256) + "." +
+               std::to_string(i % 256) + "/32";
+  }
+  make_device();
+  const auto conf = file("", peer(allowed));
+  auto host = setup(conf);
+  ASSERT_EQ(up(host, conf), "");
+  EXPECT_EQ(sh("ip route show dev wgq | wc -l"), "20000\n");
+}
+
 // ---- reload ----
 
 TEST_F(HostRoutesTest, ReloadAppliesTheDifferenceAndTouchesNothingElse) {

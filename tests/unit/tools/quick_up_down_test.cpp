@@ -260,6 +260,21 @@ TEST_F(HostSetupTest, SaveConfigWithoutADeviceKeepsTheFile) {
   ASSERT_EQ(warnings.size(), 1U);
 }
 
+TEST_F(HostSetupTest, SaveConfigOfAnInterfaceThatMovedAwayKeepsTheFile) {
+  const auto conf = file("Address = 10.9.0.1/24\nSaveConfig = true\n");
+  const auto text = read(conf);
+  make_device();
+  auto host = setup(conf);
+  ASSERT_TRUE(host.up(device));
+  sh("ip netns add hu-quick-elsewhere; ip link set wgq netns hu-quick-elsewhere");
+  host.before_delete(&device);
+  EXPECT_EQ(read(conf), text);
+  ASSERT_EQ(warnings.size(), 1U);
+  EXPECT_EQ(with(warnings[0], "no longer in the namespace"), "");
+  delete_device();
+  host.after_delete();
+}
+
 // ---- After a crash ----
 
 TEST_F(HostSetupTest, WhatADeadProcessOwesIsFinishedByTheNext) {

@@ -51,6 +51,14 @@ void LocalHost::reload(WgInterface& interface, std::string text, std::function<v
     done(std::unexpected(file.error()));
     return;
   }
+  // A hook must not run in this process: it may wait for the very device that waits for it, and it lacks
+  // root's rights.
+  if (HostSetup(file->parse_again(), file->name, file->path, logging_host_options(-1)).needs_keeper()) {
+    done(fail(interface.file() +
+              ":1: hooks, DNS, SaveConfig or a default route by policy are new in this file, and " +
+              interface.name() + " was brought up without them: take it down and up again"));
+    return;
+  }
   auto reloaded = found->second.reload(std::move(file->config), interface);
   crypto::wipe({reinterpret_cast<uint8_t*>(file->text.data()), file->text.size()});
   if (!reloaded) {

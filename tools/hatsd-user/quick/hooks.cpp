@@ -23,10 +23,10 @@ std::expected<void, std::string> run_hook(const std::string& command, int interr
                                           const std::function<void(const std::string&)>& warn) {
   Command call{.words = {}, .input = {}, .capture = false, .interrupt_fd = interrupt_fd};
   if (auto bash = find_program("bash")) {
-    call.words = {*bash, "-e", "-o", "pipefail", "-O", "extglob", "-c", command};
+    call.words = {*bash, "-e", "-o", "pipefail", "-O", "extglob", "-c", "--", command};
   } else {
     warn("no bash on this host: hooks are run by /bin/sh, which lacks bash's own words");
-    call.words = {"/bin/sh", "-e", "-c", command};
+    call.words = {"/bin/sh", "-e", "-c", "--", command};
   }
   const auto outcome = run_command(call);
   if (!outcome) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <set>
 #include <utility>
 
 #include "tools/hatsd-user/quick/host_setup.hpp"
@@ -74,25 +75,20 @@ HostSetup::Done HostSetup::reload_addresses(const config::WgQuickConfig& next) {
 HostSetup::Done HostSetup::reload_routes(DeviceControl& device) {
   const auto snapshot = device.snapshot();
   if (!snapshot) return fail(1, "", snapshot.error());
-  const auto wanted = wanted_routes(*snapshot);
-  const auto is_wanted = [&](const tun::Route& route) {
-    return std::any_of(wanted.begin(), wanted.end(),
-                       [&](const WantedRoute& other) { return other.destination == route.destination; });
-  };
+  auto wanted = wanted_routes(*snapshot);
+  std::set<Prefix> wanted_prefixes, present;
+  for (const auto& route : wanted) wanted_prefixes.insert(route.destination);
   std::erase_if(routes_, [&](const tun::Route& route) {
-    if (is_wanted(route)) return false;
+    if (wanted_prefixes.contains(route.destination)) {
+      present.insert(route.destination);
+      return false;
+    }
     if (by_policy(route, default_table_)) remove_default_route(route.destination.address.family);
     (void)netlink_->remove_route(route);
     return true;
   });
-  for (const auto& route : wanted) {
-    const bool present = std::any_of(routes_.begin(), routes_.end(), [&](const tun::Route& other) {
-      return other.destination == route.destination;
-    });
-    if (present) continue;
-    if (auto done = add_route(device, route); !done) return done;
-  }
-  return {};
+  std::erase_if(wanted, [&](const WantedRoute& route) { return present.contains(route.destination); });
+  return add_routes(device, wanted);
 }
 
 }  // namespace hats::app

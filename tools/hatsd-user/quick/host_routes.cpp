@@ -21,11 +21,6 @@ bool no_ipv6(const Prefix& destination, int error) {
          (error == EACCES || error == EOPNOTSUPP || error == EAFNOSUPPORT);
 }
 
-bool covers(const tun::Route& route, const Prefix& prefix) {
-  return route.destination.address.family == prefix.address.family &&
-         route.destination.length <= prefix.length && route.destination.contains(prefix.address);
-}
-
 }  // namespace
 
 /// What the device routes now, which hooks may have changed: longest prefix first.
@@ -46,14 +41,21 @@ std::vector<HostSetup::WantedRoute> HostSetup::wanted_routes(const wg::DeviceSna
 }
 
 HostSetup::Done HostSetup::add_routes(DeviceControl& device, const std::vector<WantedRoute>& wanted) {
+  // Connected routes, and what hooks have added.
+  RouteCover present;
+  for (const Family family : {Family::v4, Family::v6}) {
+    if (const auto routes = netlink_->routes(family, index_, kMainTable)) {
+      for (const auto& route : *routes) present.add(route.destination);
+    }
+  }
   for (const auto& route : wanted) {
     if (auto done = interrupted(); !done) return done;
-    if (auto done = add_route(device, route); !done) return done;
+    if (auto done = add_route(device, route, present); !done) return done;
   }
   return {};
 }
 
-HostSetup::Done HostSetup::add_route(DeviceControl& device, const WantedRoute& wanted) {
+HostSetup::Done HostSetup::add_route(DeviceControl& device, const WantedRoute& wanted, RouteCover& present) {
   if (config_.table.kind == Kind::table) {
     const auto table = routing_table(config_.table.table);
     if (!table) {
@@ -65,11 +67,8 @@ HostSetup::Done HostSetup::add_route(DeviceControl& device, const WantedRoute& w
     return add_plain_route(wanted, *table);
   }
   if (wanted.destination.length == 0) return add_default_route(device, wanted);
-  const auto present = netlink_->routes(wanted.destination.address.family, index_, kMainTable);
-  if (present && std::any_of(present->begin(), present->end(),
-                             [&](const tun::Route& route) { return covers(route, wanted.destination); })) {
-    return {};
-  }
+  if (present.covers(wanted.destination)) return {};
+  present.add(wanted.destination);
   return add_plain_route(wanted, kMainTable);
 }
 

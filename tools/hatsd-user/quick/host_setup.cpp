@@ -282,7 +282,11 @@ void HostSetup::save(DeviceControl& device) {
   std::expected<void, std::string> done;
   if (!snapshot) {
     done = std::unexpected(snapshot.error());
-  } else if (netlink_) {
+  } else if (netlink_ == nullptr) {
+    done = std::unexpected("the interface was not brought up");
+  } else if (const auto link = netlink_->link(index_); !link || link->name != interface_) {
+    done = std::unexpected("the interface is no longer in the namespace where it was made");
+  } else {
     done = save_config(file_, config_, *snapshot, *netlink_, index_);
   }
   if (!done) warn_at(1, "SaveConfig", "the file stays as it is: " + done.error());

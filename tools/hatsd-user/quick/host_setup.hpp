@@ -22,6 +22,7 @@
 #include "core/base/config_error.hpp"
 #include "core/config/wg_quick.hpp"
 #include "tools/hatsd-user/quick/device_control.hpp"
+#include "tools/hatsd-user/quick/route_cover.hpp"
 #include "tools/hatsd-user/quick/undo_record.hpp"
 #include "tun/link.hpp"
 
@@ -87,7 +88,7 @@ class HostSetup {
   Done set_dns(const config::WgQuickConfig& config);
   void unset_dns();
   Done add_routes(DeviceControl& device, const std::vector<WantedRoute>& wanted);
-  Done add_route(DeviceControl& device, const WantedRoute& wanted);
+  Done add_route(DeviceControl& device, const WantedRoute& wanted, RouteCover& present);
   Done add_plain_route(const WantedRoute& wanted, uint32_t table);
   Done add_default_route(DeviceControl& device, const WantedRoute& wanted);
   Done choose_default_table(DeviceControl& device, const WantedRoute& wanted);

@@ -59,7 +59,7 @@ class UndoRecord {
   [[nodiscard]] std::expected<void, std::string> replace_hooks(std::vector<UndoHook> hooks);
   /// Drops item `index`, which has been undone.
   void drop(size_t index);
-  /// Removes the file, and the folder if it is empty. Idempotent.
+  /// Removes the file. Idempotent.
   void remove();
 
   [[nodiscard]] const std::vector<UndoItem>& items() const { return items_; }

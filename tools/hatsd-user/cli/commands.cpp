@@ -21,6 +21,7 @@
 #include "tools/hatsd-user/daemon/launch.hpp"
 #include "tools/hatsd-user/daemon/local_host.hpp"
 #include "tools/hatsd-user/daemon/log.hpp"
+#include "tools/hatsd-user/quick/file_guard.hpp"
 #include "tools/hatsd-user/quick/host_setup.hpp"
 #include "tools/hatsd-user/quick/link_mtu.hpp"
 #include "tun/link.hpp"
@@ -221,20 +222,6 @@ int run_reload(const CommandLine& line) {
 
 // ---- check ----
 
-/// What the host's routes say of the ways to the peers.
-config::ExplainFacts facts_of(const InterfaceFile& file) {
-  config::ExplainFacts facts{.interface = file.name, .file = file.path};
-  auto netlink = tun::Netlink::open();
-  if (!netlink) return facts;
-  for (const config::WgPeer& peer : file.config.peers) {
-    config::PeerPath path;
-    if (peer.endpoint) path.endpoint = peer.endpoint->numeric();
-    if (path.endpoint) path.mtu = underlay_mtu(*netlink, *path.endpoint, file.config.fwmark.value_or(0));
-    facts.paths.push_back(path);
-  }
-  return facts;
-}
-
 int run_check(const CommandLine& line) {
   int code = 0;
   for (const std::string& word : line.names) {
@@ -245,7 +232,11 @@ int run_check(const CommandLine& line) {
       code = complain(file.error());
       continue;
     }
-    for (const std::string& text : config::explain(file->config, facts_of(*file))) std::cout << text << '\n';
+    for (const std::string& warning : file_guard(file->path)) std::cout << "warning: " << warning << '\n';
+    for (const std::string& text :
+         config::explain(file->config, explain_facts(file->config, file->name, file->path))) {
+      std::cout << text << '\n';
+    }
   }
   return code;
 }

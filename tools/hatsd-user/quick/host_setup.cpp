@@ -9,6 +9,7 @@
 #include <sstream>
 #include <utility>
 
+#include "core/config/mtu_advice.hpp"
 #include "tools/hatsd-user/quick/atomic_file.hpp"
 #include "tools/hatsd-user/quick/command.hpp"
 #include "tools/hatsd-user/quick/dns.hpp"
@@ -19,9 +20,6 @@
 
 namespace hats::app {
 namespace {
-
-/// Below this the kernel takes IPv6 off a link (RFC 8200 5).
-constexpr uint32_t kIpv6MinimumMtu = 1280;
 
 bool has_default_by_policy(const config::WgQuickConfig& config) {
   if (config.table.kind != config::RouteTable::Kind::automatic) return false;
@@ -207,11 +205,7 @@ HostSetup::Done HostSetup::set_mtu(DeviceControl& device, const config::WgQuickC
     if (peer.endpoint.is_set()) endpoints.push_back(peer.endpoint);
   }
   // formats.md 1.5: the key's value as it is, else what the narrowest path leaves.
-  uint32_t mtu = config.mtu.value_or(0);
-  if (!config.mtu) {
-    const uint32_t underlay = smallest_underlay_mtu(*netlink_, endpoints, snapshot->fwmark);
-    mtu = underlay > kWgQuickOverheadBytes ? underlay - kWgQuickOverheadBytes : underlay;
-  }
+  const uint32_t mtu = config.mtu ? *config.mtu : automatic_mtu(*netlink_, endpoints, snapshot->fwmark);
   const auto link = netlink_->link(index_);
   if (!link || link->mtu != mtu) {
     if (const int error = netlink_->set_mtu(index_, mtu); error != 0) {
@@ -219,35 +213,18 @@ HostSetup::Done HostSetup::set_mtu(DeviceControl& device, const config::WgQuickC
                   std::to_string(mtu) + " is refused by the kernel: " + std::strerror(error));
     }
   }
-  if (config.mtu) warn_of_mtu(mtu, *snapshot);
+  if (config.mtu) {
+    const auto warning = path_warning(*netlink_, mtu, endpoints, snapshot->fwmark);
+    if (warning) warn_at(line_of("MTU"), "MTU", *warning);
+  }
   const bool has_v6 = std::any_of(config.addresses.begin(), config.addresses.end(), [](const auto& address) {
     return address.prefix.address.family == Family::v6;
   });
-  if (has_v6 && mtu < kIpv6MinimumMtu) {
+  if (has_v6 && mtu < config::kLeastIpv6Mtu) {
     warn_at(config.mtu ? line_of("MTU") : 1, "MTU",
             std::to_string(mtu) + " is below 1280: the kernel takes the IPv6 addresses off the interface");
   }
   return {};
-}
-
-/// formats.md 7: the file's value is applied as it is; if it does not fit the narrowest path, one line says
-/// so.
-void HostSetup::warn_of_mtu(uint32_t mtu, const wg::DeviceSnapshot& device) {
-  std::optional<uint32_t> best, path_mtu;
-  uint32_t overhead = 0;
-  for (const auto& peer : device.peers) {
-    if (!peer.endpoint.is_set()) continue;
-    const auto path = underlay_mtu(*netlink_, peer.endpoint, device.fwmark);
-    const uint32_t outer = wireguard_overhead(peer.endpoint.address.family);
-    if (!path || *path <= outer || mtu + outer <= *path || (best && *best <= *path - outer)) continue;
-    best = *path - outer;
-    path_mtu = path;
-    overhead = outer;
-  }
-  if (!best) return;
-  warn_at(line_of("MTU"), "MTU",
-          std::to_string(mtu) + " needs " + std::to_string(mtu + overhead) + "-byte packets on a path of " +
-              std::to_string(*path_mtu) + "; " + std::to_string(*best) + " avoids fragmentation");
 }
 
 HostSetup::Done HostSetup::set_dns(const config::WgQuickConfig& config) {

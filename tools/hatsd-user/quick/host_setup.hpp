@@ -84,7 +84,6 @@ class HostSetup {
   Done owe_post_down();
   Done add_address(const config::InterfaceAddress& address);
   Done set_mtu(DeviceControl& device, const config::WgQuickConfig& config);
-  void warn_of_mtu(uint32_t mtu, const wg::DeviceSnapshot& device);
   Done set_dns(const config::WgQuickConfig& config);
   void unset_dns();
   Done add_routes(DeviceControl& device, const std::vector<WantedRoute>& wanted);

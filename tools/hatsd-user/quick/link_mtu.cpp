@@ -1,6 +1,6 @@
 #include "tools/hatsd-user/quick/link_mtu.hpp"
 
-#include <algorithm>
+#include "core/config/mtu_advice.hpp"
 
 namespace hats::app {
 namespace {
@@ -12,6 +12,16 @@ std::optional<uint32_t> link_mtu(tun::Netlink& netlink, uint32_t index) {
   const auto link = netlink.link(index);
   if (!link) return std::nullopt;
   return link->mtu;
+}
+
+}  // namespace
+
+std::optional<uint32_t> path_mtu(tun::Netlink& netlink, const Endpoint& endpoint, uint32_t fwmark) {
+  if (endpoint.scope_id != 0) return link_mtu(netlink, endpoint.scope_id);
+  const auto route = netlink.route_to(endpoint.address, fwmark);
+  if (!route) return std::nullopt;
+  if (route->mtu) return route->mtu;
+  return link_mtu(netlink, route->interface_index);
 }
 
 std::optional<uint32_t> default_route_mtu(tun::Netlink& netlink) {
@@ -27,25 +37,46 @@ std::optional<uint32_t> default_route_mtu(tun::Netlink& netlink) {
   return std::nullopt;
 }
 
-}  // namespace
-
-std::optional<uint32_t> underlay_mtu(tun::Netlink& netlink, const Endpoint& endpoint, uint32_t fwmark) {
-  if (endpoint.scope_id != 0) return link_mtu(netlink, endpoint.scope_id);
-  const auto route = netlink.route_to(endpoint.address, fwmark);
-  if (!route) return std::nullopt;
-  if (route->mtu) return route->mtu;
-  return link_mtu(netlink, route->interface_index);
+uint32_t automatic_mtu(tun::Netlink& netlink, const std::vector<Endpoint>& endpoints, uint32_t fwmark) {
+  std::vector<uint32_t> paths;
+  for (const auto& endpoint : endpoints) {
+    if (const auto mtu = path_mtu(netlink, endpoint, fwmark)) paths.push_back(*mtu);
+  }
+  return config::wg_quick_default_mtu(paths, default_route_mtu(netlink));
 }
 
-uint32_t smallest_underlay_mtu(tun::Netlink& netlink, const std::vector<Endpoint>& endpoints,
-                               uint32_t fwmark) {
-  std::optional<uint32_t> smallest;
+std::optional<std::string> path_warning(tun::Netlink& netlink, uint32_t mtu,
+                                        const std::vector<Endpoint>& endpoints, uint32_t fwmark) {
+  std::optional<std::string> worst;
+  uint32_t least = 0;
   for (const auto& endpoint : endpoints) {
-    const auto mtu = underlay_mtu(netlink, endpoint, fwmark);
-    if (mtu) smallest = std::min(*mtu, smallest.value_or(*mtu));
+    const config::Encapsulation outer{.outer = endpoint.address.family};
+    const auto path = path_mtu(netlink, endpoint, fwmark);
+    if (!path) continue;
+    const uint32_t best = config::best_mtu(outer, *path);
+    if (worst && best >= least) continue;
+    if (auto warning = config::mtu_warning(outer, mtu, *path)) {
+      worst = std::move(warning);
+      least = best;
+    }
   }
-  if (!smallest) smallest = default_route_mtu(netlink);
-  return smallest.value_or(kUnderlayMtuUnknown);
+  return worst;
+}
+
+config::ExplainFacts explain_facts(const config::WgQuickConfig& config, const std::string& interface,
+                                   const std::string& file) {
+  config::ExplainFacts facts;
+  facts.interface = interface;
+  facts.file = file;
+  auto netlink = tun::Netlink::open();
+  for (const auto& peer : config.peers) {
+    config::PeerPath path;
+    if (peer.endpoint) path.endpoint = peer.endpoint->numeric();
+    if (path.endpoint && netlink) path.mtu = path_mtu(*netlink, *path.endpoint, config.fwmark.value_or(0));
+    facts.paths.push_back(path);
+  }
+  if (netlink) facts.default_route_mtu = default_route_mtu(*netlink);
+  return facts;
 }
 
 }  // namespace hats::app

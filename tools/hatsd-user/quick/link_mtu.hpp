@@ -1,30 +1,34 @@
-// The MTU of a wg-quick interface whose file names none (formats.md 1.5).
+// What the host knows of the paths to a file's endpoints: route look-ups for the MTU when the file names none
+// (formats.md 1.5), for the warning when it names one (7), and for `check`. The arithmetic is
+// core/config/mtu_advice.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
+#include "core/config/explain.hpp"
 #include "tun/link.hpp"
 
 namespace hats::app {
 
-/// Taken off the underlay's MTU, also for IPv4 endpoints: IPv6 40, UDP 8, data header 16, tag 16.
-inline constexpr uint32_t kWgQuickOverheadBytes = 80;
-/// When neither an endpoint nor a default route tells.
-inline constexpr uint32_t kUnderlayMtuUnknown = 1500;
+/// The path to one endpoint, in bytes: the route's own MTU, else its link's. nullopt: there is no route.
+[[nodiscard]] std::optional<uint32_t> path_mtu(tun::Netlink& netlink, const Endpoint& endpoint,
+                                               uint32_t fwmark);
+/// The default route's MTU, IPv4's first, as wg-quick looks for it.
+[[nodiscard]] std::optional<uint32_t> default_route_mtu(tun::Netlink& netlink);
 
-/// What WireGuard adds to a packet (formats.md 7): outer IP header, UDP 8, data header 16, tag 16.
-[[nodiscard]] constexpr uint32_t wireguard_overhead(Family outer) {
-  return outer == Family::v6 ? 40 + 8 + 16 + 16 : 20 + 8 + 16 + 16;
-}
+/// wg-quick's MTU of an interface with these endpoints, in bytes.
+[[nodiscard]] uint32_t automatic_mtu(tun::Netlink& netlink, const std::vector<Endpoint>& endpoints,
+                                     uint32_t fwmark);
+/// One sentence if packets of an interface of `mtu` are too large for the path that is worst off.
+[[nodiscard]] std::optional<std::string> path_warning(tun::Netlink& netlink, uint32_t mtu,
+                                                      const std::vector<Endpoint>& endpoints,
+                                                      uint32_t fwmark);
 
-/// The path to one endpoint: the route's own MTU, else its link's. nullopt: there is no route.
-[[nodiscard]] std::optional<uint32_t> underlay_mtu(tun::Netlink& netlink, const Endpoint& endpoint,
-                                                   uint32_t fwmark);
-
-/// The smallest path to an endpoint; without any, the default route's; without that, kUnderlayMtuUnknown.
-[[nodiscard]] uint32_t smallest_underlay_mtu(tun::Netlink& netlink, const std::vector<Endpoint>& endpoints,
-                                             uint32_t fwmark);
+/// What `check` tells the explainer: the paths to peers whose endpoints are numbers.
+[[nodiscard]] config::ExplainFacts explain_facts(const config::WgQuickConfig& config,
+                                                 const std::string& interface, const std::string& file);
 
 }  // namespace hats::app

@@ -221,6 +221,19 @@ TEST_F(HostSetupTest, TheNarrowestPathLess80IsTheMtu) {
   EXPECT_EQ(mtu_with(none), "1420\n") << "1500 where nothing tells";
 }
 
+TEST_F(HostSetupTest, AnMtuBeyondThePathIsAppliedAndDrawsOneStandingWarning) {
+  make_device();
+  const auto conf = file("Table = off\nMTU = 1468\n", peer("10.1.0.0/16", "192.0.2.9:1", 'A') +
+                                                          peer("10.2.0.0/16", "[2001:db8::9]:1", 'B'));
+  ASSERT_TRUE(setup(conf).up(device));
+  EXPECT_EQ(sh("cat /sys/class/net/wgq/mtu"), "1468\n");
+  ASSERT_EQ(warnings.size(), 1U);
+  EXPECT_EQ(with(warnings[0], conf + ":4: MTU: "), "");
+  EXPECT_EQ(with(warnings[0], "1548"), "") << "over IPv6";
+  EXPECT_EQ(with(warnings[0], "1420 avoids fragmentation"), "");
+  EXPECT_EQ(device.standing, warnings);
+}
+
 // ---- SaveConfig ----
 
 TEST_F(HostSetupTest, SaveConfigWritesWhatTheInterfaceHasNow) {

@@ -22,11 +22,13 @@ class MemoryDevice : public DeviceControl {
                                                const config::WgQuickConfig& new_config) override;
   std::expected<wg::DeviceSnapshot, std::string> snapshot() override;
   std::expected<void, std::string> set_fwmark(uint32_t mark) override;
+  void add_warning(const std::string& text) override { standing.push_back(text); }
 
   uint32_t fwmark = 0;
   bool refuse_configure = false;
   bool refuse_fwmark = false;
   std::vector<std::string> calls;
+  std::vector<std::string> standing;  // warnings
 
  private:
   std::vector<wg::PeerUpdate> peers_;

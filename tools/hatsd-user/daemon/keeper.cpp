@@ -45,6 +45,9 @@ class Keeper::Device final : public DeviceControl {
     if (reply->contains("error")) return std::unexpected(reply->value("error", ""));
     return {};
   }
+  void add_warning(const std::string& text) override {
+    (void)keeper_.ask({{"do", "add_warning"}, {"name", name_}, {"text", text}});
+  }
 
  private:
   static constexpr const char* kGone = "the interface's process is gone";

@@ -96,6 +96,10 @@ json KeeperLink::carry_out(const std::string& what, const std::string& name, con
     interface->refresh_link();
     return json::object();
   }
+  if (what == "add_warning") {
+    interface->add_warning(message.value("text", ""));
+    return json::object();
+  }
   if (what == "set_fwmark") {
     const auto set = interface->set_fwmark(message.value("mark", uint32_t{0}));
     return set ? json::object() : json{{"error", set.error()}};

@@ -73,7 +73,8 @@ class WgInterface final : public DeviceControl, public UapiTarget {
   /// Looks up names again where handshakes fail.
   void check_names();
 
-  /// Adds a standing warning for `show`.
+  void add_warning(const std::string& text) override { warnings_.push_back(text); }
+  /// Logs a warning and adds it to the standing ones.
   void warn(std::string text);
 
   [[nodiscard]] nlohmann::json status();

@@ -28,6 +28,8 @@ class DeviceControl {
       const config::WgQuickConfig& old_config, const config::WgQuickConfig& new_config) = 0;
   [[nodiscard]] virtual std::expected<wg::DeviceSnapshot, std::string> snapshot() = 0;
   [[nodiscard]] virtual std::expected<void, std::string> set_fwmark(uint32_t mark) = 0;
+  /// A standing warning, for `show`. The log has it already.
+  virtual void add_warning(const std::string& text) = 0;
 };
 
 }  // namespace hats::app

@@ -52,7 +52,9 @@ std::expected<void, SetupError> HostSetup::reload(config::WgQuickConfig next, De
   } else if (default_table_ != 0 && !config_.fwmark) {
     if (auto done = device.set_fwmark(default_table_); !done) return fail(1, "FwMark", done.error());
   }
-  return reload_routes(device);
+  auto done = reload_routes(device);
+  if (done) hand_over_warnings(device);
+  return done;
 }
 
 HostSetup::Done HostSetup::reload_addresses(const config::WgQuickConfig& next) {

@@ -172,17 +172,16 @@ void HostSetup::set_src_valid_mark() {
     // too.
     const auto promised = record_.others_old_value(kSrcValidMark);
     if (promised && !record_.add(UndoSysctl{kSrcValidMark, *promised})) {
-      options_.warn(std::string(kSrcValidMark) + " will stay 1");
+      warn(std::string(kSrcValidMark) + " will stay 1");
     }
     return;
   }
   const auto recorded = record_.add(UndoSysctl{kSrcValidMark, value.value_or("0")});
   if (recorded && write_sysctl(kSrcValidMark, "1")) return;
   if (recorded) record_.drop_last();
-  options_.warn(
-      std::string(kSrcValidMark) +
-      " cannot be set to 1; with strict reverse path filtering (rp_filter = 1) answers of the peer are "
-      "dropped: set the sysctl net.ipv4.conf.all.src_valid_mark=1 where the container is started");
+  warn(std::string(kSrcValidMark) +
+       " cannot be set to 1; with strict reverse path filtering (rp_filter = 1) answers of the peer are "
+       "dropped: set the sysctl net.ipv4.conf.all.src_valid_mark=1 where the container is started");
 }
 
 void HostSetup::remove_default_route(Family family) {

@@ -54,7 +54,7 @@ bool HostSetup::needs_keeper() const {
 std::expected<void, SetupError> HostSetup::up(DeviceControl& device) {
   auto done = bring_up(device);
   if (done) {
-    up_done_ = true;
+    hand_over_warnings(device);
     return done;
   }
   if (post_up_begun_) run_down_hooks(config_.pre_down, "PreDown");
@@ -308,8 +308,18 @@ int HostSetup::line_of(const char* key) const {
   return found;
 }
 
-void HostSetup::warn_at(int line, const char* key, const std::string& message) const {
-  options_.warn(ConfigError{line, key, message}.text(file_));
+void HostSetup::warn_at(int line, const char* key, const std::string& message) {
+  warn(ConfigError{line, key, message}.text(file_));
+}
+
+void HostSetup::warn(const std::string& text) {
+  options_.warn(text);
+  standing_.push_back(text);
+}
+
+void HostSetup::hand_over_warnings(DeviceControl& device) {
+  for (const auto& text : standing_) device.add_warning(text);
+  standing_.clear();
 }
 
 std::unexpected<SetupError> HostSetup::fail(int line, const char* key, std::string message) const {

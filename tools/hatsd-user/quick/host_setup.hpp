@@ -104,7 +104,9 @@ class HostSetup {
   [[nodiscard]] std::vector<WantedRoute> wanted_routes(const wg::DeviceSnapshot& device) const;
   [[nodiscard]] std::vector<UndoHook> post_down_hooks(const config::WgQuickConfig& config) const;
   [[nodiscard]] int line_of(const char* key) const;
-  void warn_at(int line, const char* key, const std::string& message) const;
+  void warn_at(int line, const char* key, const std::string& message);
+  void warn(const std::string& text);
+  void hand_over_warnings(DeviceControl& device);
   [[nodiscard]] std::unexpected<SetupError> fail(int line, const char* key, std::string message) const;
 
   config::WgQuickConfig config_;
@@ -116,7 +118,7 @@ class HostSetup {
   std::vector<tun::Route> routes_;  // that we added, default routes in default_table_ included
   uint32_t default_table_ = 0;      // and mark, once a default route by policy was made
   bool post_up_begun_ = false;
-  bool up_done_ = false;
+  std::vector<std::string> standing_;  // warnings that `show` does not know yet
 };
 
 }  // namespace hats::app

@@ -19,7 +19,8 @@ from harness import SKIPPED, Skip, command, need, skip, until  # noqa: E402
 
 MODULES = ("virtio_pci", "virtio_net", "tun", "veth", "wireguard", "ip_gre", "ip6_gre", "sit", "ipip", "udp_tunnel",
            "ip6_udp_tunnel", "nf_tables", "dummy")
-PROGRAMS = ("ip", "wg", "iperf3", "ping", "ss", "tcpdump", "strace")
+# bash, because busybox's shell prefers its own ip and ping to those in PATH
+PROGRAMS = ("bash", "ip", "wg", "iperf3", "ping", "ss", "tcpdump", "strace")
 
 INIT = """#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /tmp /run /var /root /etc /mnt
@@ -34,13 +35,14 @@ export PATH=/programs:/bin
 ln -sf /run /var/run
 modprobe virtio_pci; modprobe virtio_net
 ip link set lo up
+echo 1 >/proc/sys/net/ipv4/conf/all/promote_secondaries
 mkdir -p /dev/net; [ -e /dev/net/tun ] || mknod /dev/net/tun c 10 200
 stty -F /dev/ttyS1 raw -echo 115200
 exec </dev/ttyS1 >/dev/ttyS1
 echo READY
 while read -r line; do
   echo "$line" | base64 -d >/tmp/.script
-  sh /tmp/.script >/tmp/.output 2>&1 </dev/null
+  bash /tmp/.script >/tmp/.output 2>&1 </dev/null
   status=$?
   base64 </tmp/.output
   echo "END $status"

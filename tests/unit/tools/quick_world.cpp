@@ -80,10 +80,15 @@ void QuickWorld::SetUp() {
   setenv("PATH", (dir_ + "/bin:" + old_path_).c_str(), 1);
   // No link-local addresses of the kernel's own choice: they differ from run to run.
   sh("echo 1 >/proc/sys/net/ipv6/conf/default/addr_gen_mode; echo 0 "
-     ">/proc/sys/net/ipv6/conf/default/accept_dad;"
+     ">/proc/sys/net/ipv6/conf/default/accept_dad; echo 0 >/proc/sys/net/ipv6/conf/all/accept_dad;"
      "ip link set lo up; ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up;"
      "ip addr add 192.0.2.1/24 dev up0; ip -6 addr add 2001:db8::1/64 dev up0 nodad;"
      "ip route add default via 192.0.2.254; ip -6 route add default via 2001:db8::fe");
+  // The kernel adds these a moment after the links are up; pictures of "before" must have them.
+  sh("for i in $(seq 100); do routes=$(ip -6 route show table local);"
+     " case $routes in *2001:db8::1*ff00::/8*up0*ff00::/8*up1*|*2001:db8::1*ff00::/8*up1*ff00::/8*up0*) exit "
+     "0 ;; esac;"
+     " sleep 0.05; done; echo \"$routes\"; exit 1");
 }
 
 void QuickWorld::TearDown() {

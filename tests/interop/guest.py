@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "netns"))
@@ -115,8 +116,9 @@ def build_initramfs(extra_programs):
     """Makes the initramfs; returns its path. `extra_programs`: paths of programs of ours to take along."""
     need("busybox", "cpio")
     kernel, modules = kernel_tree()
-    root = os.path.join(cache_dir(), f"root.{os.getpid()}")
-    shutil.rmtree(root, ignore_errors=True)
+    # the names must be unlike those of other tests, which all are process 1 of their own namespace
+    root = tempfile.mkdtemp(prefix="root.", dir=cache_dir())
+    os.chmod(root, 0o755)
     for directory in ("bin", "programs", "lib", "lib64", "etc", "dev"):
         os.makedirs(os.path.join(root, directory))
     busybox = shutil.which("busybox")
@@ -144,7 +146,7 @@ def build_initramfs(extra_programs):
     os.chmod(f"{root}/init", 0o755)
     with open(f"{root}/etc/passwd", "w") as out:
         out.write("root:x:0:0:root:/root:/bin/sh\n")
-    archive = os.path.join(cache_dir(), f"initramfs.{os.getpid()}")
+    archive = root + ".cpio.gz"
     listing = subprocess.run(["find", ".", "-print0"], cwd=root, capture_output=True, check=True).stdout
     packed = subprocess.run(["cpio", "--null", "-o", "-H", "newc", "--quiet"], cwd=root, input=listing,
                             capture_output=True, check=True).stdout

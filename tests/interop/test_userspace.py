@@ -55,8 +55,8 @@ def test_packets_of_both_families_pass_whoever_starts():
         sides.near.ping("fd09::2")
         sides.near.hatsd("down", "wgu")
         sides.stop_far()
-        sides.start_far()
         sides.near.hatsd("up", sides.near_conf)
+        sides.start_far()
         sides.far.ping("10.9.0.1")
         sides.far.ping("fd09::1")
 

@@ -1,4 +1,6 @@
 // The file that SaveConfig writes (wg-quick(8)): wg-quick's keys first, then what `wg showconf` would print.
+#include <algorithm>
+
 #include "core/config/text.hpp"
 #include "core/config/wg_quick.hpp"
 
@@ -53,14 +55,29 @@ std::string zoned_text(const Endpoint& endpoint, const ZoneName& zone_name) {
   return '[' + endpoint.address.text() + '%' + zone + "]:" + std::to_string(endpoint.port);
 }
 
-void add_peer(std::string& out, const wg::PeerSnapshot& peer, const ZoneName& zone_name) {
+/// Peers of the file whose endpoint is looked up. While that waits, the name must not be lost.
+std::vector<const WgPeer*> peers_by_name(const WgQuickConfig& config) {
+  std::vector<const WgPeer*> out;
+  for (const WgPeer& peer : config.peers) {
+    if (peer.endpoint && !peer.endpoint->numeric()) out.push_back(&peer);
+  }
+  return out;
+}
+
+void add_peer(std::string& out, const wg::PeerSnapshot& peer, const std::vector<const WgPeer*>& by_name,
+              const ZoneName& zone_name) {
   out += "\n[Peer]\n";
   add(out, "PublicKey", crypto::key_to_base64(peer.public_key.bytes));
   if (!peer.preshared_key.is_zero()) add_secret(out, "PresharedKey", peer.preshared_key.view());
   std::string prefixes;
   for (const Prefix& prefix : peer.allowed_ips) prefixes += (prefixes.empty() ? "" : ", ") + prefix.text();
   if (!prefixes.empty()) add(out, "AllowedIPs", prefixes);
-  if (peer.endpoint.is_set()) add(out, "Endpoint", zoned_text(peer.endpoint, zone_name));
+  if (peer.endpoint.is_set()) {
+    add(out, "Endpoint", zoned_text(peer.endpoint, zone_name));
+  } else {
+    const auto named = std::ranges::find(by_name, peer.public_key, &WgPeer::public_key);
+    if (named != by_name.end()) add(out, "Endpoint", (*named)->endpoint->text());
+  }
   if (peer.persistent_keepalive_s != 0) {
     add(out, "PersistentKeepalive", std::to_string(peer.persistent_keepalive_s));
   }
@@ -91,7 +108,8 @@ std::string format_wg_quick(const WgQuickConfig& config, const wg::DeviceSnapsho
   if (device.listen_port != 0) add(out, "ListenPort", std::to_string(device.listen_port));
   if (device.fwmark != 0) add(out, "FwMark", hex_mark(device.fwmark));
   if (device.private_key) add_secret(out, "PrivateKey", device.private_key->view());
-  for (const wg::PeerSnapshot& peer : device.peers) add_peer(out, peer, zone_name);
+  const auto by_name = peers_by_name(config);
+  for (const wg::PeerSnapshot& peer : device.peers) add_peer(out, peer, by_name, zone_name);
   return out;
 }
 

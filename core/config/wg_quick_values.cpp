@@ -111,7 +111,7 @@ ValueResult<void> parse_key(std::string_view value, std::span<uint8_t, crypto::k
   std::string message =
       "not a key: it must be " + std::to_string(kKeyTextSize) + " characters of base64 that end in '='";
   if (value.size() != kKeyTextSize) message += ", and has " + std::to_string(value.size());
-  return std::unexpected(message + " (make one with 'hatsd-user genkey')");
+  return std::unexpected(message + " (hatsd-user genkey, genpsk and pubkey make them)");
 }
 
 ValueResult<PortText> parse_port(std::string_view value) {

@@ -343,5 +343,16 @@ TEST(WgQuickTest, WhatSaveConfigWritesParsesToTheSame) {
   EXPECT_EQ(format_wg_quick(config, device, live), text);
 }
 
+TEST(WgQuickTest, SaveConfigKeepsANameThatHasNotResolved) {
+  const WgQuickConfig config =
+      accept("[Interface]\n[Peer]\nPublicKey = " + kPublic + "\nEndpoint = name.example:5\n");
+  wg::DeviceSnapshot device;
+  wg::PeerSnapshot& peer = device.peers.emplace_back();
+  peer.public_key = config.peers[0].public_key;
+  EXPECT_NE(format_wg_quick(config, device, {}).find("Endpoint = name.example:5\n"), std::string::npos);
+  peer.endpoint = *accept(kGuide).peers[0].endpoint->numeric();
+  EXPECT_EQ(format_wg_quick(config, device, {}).find("name.example"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace hats::config

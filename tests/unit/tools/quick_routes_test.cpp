@@ -216,6 +216,10 @@ class BesideWgQuickTest : public HostRoutesTest {
 
   /// What both must agree on; names of ours are made theirs, and values of the moment are left out.
   std::string picture(const char* when) {
+    // An IPv6 address is tentative for a moment, even without duplicate address detection.
+    sh("for i in $(seq 100); do ip -6 addr show dev wgq tentative 2>/dev/null | grep -q . || break; sleep "
+       "0.05; done",
+       false);
     return sh("ip -o addr show dev wgq; cat /sys/class/net/wgq/mtu; ip route show table all; ip -6 route "
               "show table all;"
               " ip rule; ip -6 rule; nft list ruleset ip; nft list ruleset ip6; cat "

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <unordered_map>
 
 namespace hats::app {
 
@@ -10,7 +11,10 @@ using nlohmann::json;
 
 namespace {
 
-json peer_json(const wg::PeerSnapshot& peer, const InterfaceStatus& all) {
+using WaitingByPeer =
+    std::unordered_map<crypto::PublicKey, const EndpointResolver::Waiting*, crypto::PublicKeyHash>;
+
+json peer_json(const wg::PeerSnapshot& peer, const wg::PeerStatus& status, const WaitingByPeer& waiting) {
   json out = {{"public_key", crypto::key_to_base64(peer.public_key.bytes)},
               {"has_preshared_key", !peer.preshared_key.is_zero()},
               {"endpoint", peer.endpoint.is_set() ? json(peer.endpoint.text()) : json()},
@@ -21,14 +25,10 @@ json peer_json(const wg::PeerSnapshot& peer, const InterfaceStatus& all) {
   json allowed = json::array();
   for (const Prefix& prefix : peer.allowed_ips) allowed.push_back(prefix.text());
   out["allowed_ips"] = std::move(allowed);
-  for (const wg::PeerStatus& status : all.peers) {
-    if (status.public_key != peer.public_key) continue;
-    out["unanswered_handshakes"] = status.attempts;
-    if (status.source.address.is_set()) out["source"] = status.source.address.text();
-  }
-  for (const auto& waiting : all.waiting) {
-    if (waiting.peer != peer.public_key) continue;
-    out["waiting"] = {{"name", waiting.name}, {"error", waiting.error}};
+  out["unanswered_handshakes"] = status.attempts;
+  if (status.source.address.is_set()) out["source"] = status.source.address.text();
+  if (const auto found = waiting.find(peer.public_key); found != waiting.end()) {
+    out["waiting"] = {{"name", found->second->name}, {"error", found->second->error}};
   }
   return out;
 }
@@ -55,8 +55,13 @@ json status_json(const InterfaceStatus& status) {
                 {"udp_gro", status.udp.gro}}},
               {"warnings", status.warnings}};
   if (status.device.private_key) out["public_key"] = crypto::key_to_base64(status.device.public_key.bytes);
+  // By index and by hash: there may be tens of thousands of peers.
+  WaitingByPeer waiting;
+  for (const auto& one : status.waiting) waiting.emplace(one.peer, &one);
   json peers = json::array();
-  for (const wg::PeerSnapshot& peer : status.device.peers) peers.push_back(peer_json(peer, status));
+  for (size_t i = 0; i < std::min(status.device.peers.size(), status.peers.size()); ++i) {
+    peers.push_back(peer_json(status.device.peers[i], status.peers[i], waiting));
+  }
   out["peers"] = std::move(peers);
   json drops = json::object();
   for (size_t i = 0; i < status.drops.counts.size(); ++i) {

@@ -26,7 +26,7 @@ struct InterfaceStatus {
   tun::TunFeatures tun;
   transport::UdpFeatures udp;
   const wg::DeviceSnapshot& device;
-  const std::vector<wg::PeerStatus>& peers;
+  const std::vector<wg::PeerStatus>& peers;  // of the same moment and in the same order as device.peers
   const wg::DropCounters& drops;
   const TunnelCounters& counters;
   transport::LoopCounters loop;

@@ -19,7 +19,7 @@ import time
 from base64 import b64decode
 
 import harness
-from harness import HATSD, Keys, Pair, World, command, need, until
+from harness import HATSD, Keys, Pair, World, until, wg_quick_file
 from noise import Peer, echo, ipv4, with_mac1
 
 UDP_SEGMENT = 103
@@ -486,6 +486,17 @@ def test_outer_datagrams_that_are_huge_fragmented_or_spoofed_are_dropped():
                 raw.sendto(ipv4(source, "192.0.2.2", struct.pack(">HHHH", number % 3 * 25911, 51822, 8 + len(text), 0) + text,
                                 17), ("192.0.2.2", 0))
         pair.check_both_ways()
+
+
+def test_a_killed_data_process_leaves_nothing_behind():
+    with World() as world:
+        host, keys = world.host("solo"), Keys()
+        text = wg_quick_file(keys, "10.9.0.1/24", 51821, Keys(), "192.0.2.2:51822", interface_lines="")
+        before = host.out("ip rule"), host.out("ip route show table all"), host.out("nft list ruleset")
+        host.hatsd("up", world.file("wgk.conf", text))
+        os.kill(data_process(), signal.SIGKILL)
+        until(lambda: not glob.glob("/run/hatsd-user*") and not glob.glob("/run/wireguard/*"), what="no file is left")
+        assert before == (host.out("ip rule"), host.out("ip route show table all"), host.out("nft list ruleset"))
 
 
 harness.main(globals())

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -10,12 +11,14 @@
 #include <utility>
 
 #include "crypto/secret.hpp"
+#include "tools/hatsd-user/control/uapi_server.hpp"
 #include "tools/hatsd-user/daemon/channel.hpp"
 #include "tools/hatsd-user/daemon/data_process.hpp"
 #include "tools/hatsd-user/daemon/local_host.hpp"
 #include "tools/hatsd-user/daemon/log.hpp"
 #include "tools/hatsd-user/daemon/notify.hpp"
 #include "tools/hatsd-user/daemon/stop_signals.hpp"
+#include "tools/hatsd-user/quick/undo_record.hpp"
 
 namespace hats::app {
 
@@ -75,6 +78,7 @@ Keeper::Keeper(transport::UniqueFd channel, pid_t data_process, std::vector<Inte
 
 int Keeper::run() {
   if (!wait_until_created()) return wait_for_data_process();
+  remember_sockets();
   if (!bring_up()) {
     end_all();
     (void)send_message(channel_.get(), {{"do", "quit"}});
@@ -92,7 +96,20 @@ int Keeper::run() {
   serve();
   (void)send_message(channel_.get(), {{"do", "quit"}});
   (void)wait_for_data_process();
-  return data_process_gone_ ? kExitFailure : 0;
+  if (!data_process_gone_) return 0;
+  for (const SocketFile& socket : sockets_) socket.remove();  // it could not
+  (void)rmdir(kRunDirectory);
+  return kExitFailure;
+}
+
+void Keeper::remember_sockets() {
+  std::vector<std::string> paths{std::string(kRunDirectory) + "/" + std::to_string(data_process_) + ".sock"};
+  for (const InterfaceFile& file : files_) {
+    paths.push_back(std::string(kUapiDirectory) + "/" + file.name + ".sock");
+  }
+  for (const std::string& path : paths) {
+    if (const auto socket = SocketFile::at(path)) sockets_.push_back(*socket);
+  }
 }
 
 bool Keeper::wait_until_created() {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "tools/hatsd-user/control/local_socket.hpp"
 #include "tools/hatsd-user/daemon/interface_file.hpp"
 #include "tools/hatsd-user/daemon/readiness.hpp"
 #include "tools/hatsd-user/daemon/settings.hpp"
@@ -35,6 +36,7 @@ class Keeper {
   };
 
   bool wait_until_created();
+  void remember_sockets();
   bool bring_up();
   void serve();
   void handle(const nlohmann::json& message);
@@ -55,6 +57,7 @@ class Keeper {
   transport::UniqueFd signals_;
   std::vector<Guest> guests_;             // that are up, in order
   std::deque<nlohmann::json> unhandled_;  // said while we waited for a reply
+  std::vector<SocketFile> sockets_;       // of the data process, to remove if it dies without a word
   bool data_process_gone_ = false;
 };
 

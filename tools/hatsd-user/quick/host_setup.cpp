@@ -120,8 +120,9 @@ std::expected<bool, std::string> HostSetup::finish_undo(const std::string& inter
                                                         const HostOptions& options) {
   auto loaded = UndoRecord::load(options.run_directory, interface);
   if (!loaded) return std::unexpected(loaded.error());
-  if (!*loaded) return false;
-  UndoRecord& record = **loaded;
+  std::optional<UndoRecord>& found = *loaded;
+  if (!found) return false;
+  UndoRecord& record = *found;
   if (record.owner_alive()) {
     return std::unexpected(interface + " is still being brought up or down by another hatsd-user (" +
                            record.path() + ")");

@@ -60,6 +60,21 @@ def until(condition, timeout=10, what="condition", every=0.05):
         time.sleep(every)
 
 
+SANITIZER_LOG = "/run/sanitizer"  # in the test's own /run
+
+
+def sanitizer_reports():
+    """What sanitizers said in daemons of ours, which have no terminal; takes the files away."""
+    text = ""
+    for name in os.listdir("/run"):
+        path = os.path.join("/run", name)
+        if path.startswith(SANITIZER_LOG + "."):
+            with open(path, errors="replace") as report:
+                text += report.read()[:8000]
+            os.remove(path)
+    return text
+
+
 class Host:
     """A network namespace with loopback up."""
 
@@ -133,6 +148,9 @@ class World:
                 host.run([HATSD, "down", name], check=False)
             host.close()
         shutil.rmtree(self.dir, ignore_errors=True)
+        reports = sanitizer_reports()
+        if reports:
+            raise AssertionError("a sanitizer complains:\n" + reports)
 
     def tell(self):
         """Prints what helps to understand a failure."""
@@ -251,6 +269,8 @@ def isolate():
         command("mount --make-rprivate /")
         command("mount -t tmpfs tmpfs /run")
         os.makedirs("/run/netns")
+        for variable in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):
+            os.environ[variable] = f"log_path={SANITIZER_LOG}"
         return
     if os.geteuid() != 0:
         print("SKIPPED: needs root for network namespaces")

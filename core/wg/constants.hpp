@@ -46,8 +46,8 @@ inline constexpr size_t kMaxQueuedHandshakes = 4'096;
 inline constexpr size_t kUnderLoadQueue = kMaxQueuedHandshakes / 8;
 inline constexpr Duration kUnderLoadHold = seconds(1);
 /// Packets that wait for a session; the oldest is dropped when one of the three limits is passed.
-inline constexpr uint32_t kMaxStagedPackets = 128;                    // a peer
-inline constexpr uint32_t kMaxStagedPeerBytes = 256 * 1'024;          // a peer
+inline constexpr uint32_t kMaxStagedPackets = 128;                              // a peer
+inline constexpr uint32_t kMaxStagedPeerBytes = 256 * 1'024;                    // a peer
 inline constexpr uint64_t kMaxStagedDeviceBytes = uint64_t{4} * 1'024 * 1'024;  // all peers of a device
 /// The largest inner packet: an IPv4 UDP datagram carries 65,507 bytes, 32 of them ours.
 inline constexpr uint32_t kMaxInnerPacket = 65'507 - 32;

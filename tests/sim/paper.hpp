@@ -2,6 +2,8 @@
 // so that the tests do not believe the code (formats.md 6.2).
 #pragma once
 
+#include <cstddef>
+
 #include "core/base/time.hpp"
 
 namespace hats::sim::paper {

@@ -18,9 +18,10 @@ using nlohmann::json;
 
 namespace {
 
-std::vector<std::string> control_sockets() {
+AppResult<std::vector<std::string>> control_sockets() {
   std::vector<std::string> out;
   const std::unique_ptr<DIR, int (*)(DIR*)> directory(opendir(kRunDirectory), closedir);
+  if (!directory && errno == EACCES) return fail(std::string(kRunDirectory) + ": not permitted; run as root");
   if (!directory) return out;
   while (const dirent* entry = readdir(directory.get())) {  // NOLINT(concurrency-mt-unsafe)
     const std::string name = entry->d_name;
@@ -61,7 +62,9 @@ AppResult<json> control_request(const std::string& socket, const json& request) 
 AppResult<std::vector<LiveInterface>> all_live_interfaces() {
   std::vector<LiveInterface> out;
   const ino_t here = own_network_namespace();
-  for (const std::string& socket : control_sockets()) {
+  const auto sockets = control_sockets();
+  if (!sockets) return std::unexpected(sockets.error());
+  for (const std::string& socket : *sockets) {
     const auto fd = connect_to(socket);
     if (!fd && fd.error() == ECONNREFUSED) {
       (void)unlink(socket.c_str());  // its process died without a word

@@ -5,6 +5,7 @@
 
 #include <sys/uio.h>
 
+#include <array>
 #include <cstdint>
 #include <expected>
 #include <functional>
@@ -59,6 +60,38 @@ struct UdpSend {
   uint64_t cookie = 0;  // the caller's, comes back with a failure
 };
 
+/// One receive of a raw socket, perhaps merged by GRO (formats.md 5.5). IPv4: `data` begins with the outer
+/// header. IPv6: it is what follows the outer and extension headers, and `ds` and `hop_limit` are set.
+struct RawReceived {
+  Lease slab;
+  uint8_t* data = nullptr;
+  uint32_t size = 0;
+  IpAddress from;  // IPv4: as in the header
+  LocalSource to;  // address it was sent to, interface it came by
+  uint8_t ds = 0;
+  uint8_t hop_limit = 0;
+};
+
+/// Bytes of a raw packet that may lie apart from its payload.
+inline constexpr uint32_t kRawHeadSize = 152;
+
+/// One packet for a raw socket: head, then data. The kernel puts the IP header in front, but for a socket
+/// opened with RawMode::header_included.
+struct RawSend {
+  Lease slab;  // keeps `data` until the send completes; without a slab the bytes are copied
+  std::array<uint8_t, kRawHeadSize> head;
+  uint32_t head_size = 0;
+  const uint8_t* data = nullptr;
+  uint32_t size = 0;
+  IpAddress to;
+  LocalSource from;  // address unset: the kernel chooses
+  uint8_t ttl = 64;  // TTL or hop limit, 1..255
+  uint8_t ds = 0;
+  uint32_t flow_label = 0;                     // IPv6
+  std::optional<uint8_t> encapsulation_limit;  // IPv6: a destination option in front (RFC 2473 4.1.1)
+  uint64_t cookie = 0;                         // the caller's, comes back with a failure
+};
+
 /// One gathered TUN write. parts[0] is the virtio header where the queue has one. `slabs` keep the bytes
 /// until the write completes; the loop copies parts and leases where it needs them longer than the call.
 struct TunWrite {
@@ -72,6 +105,10 @@ class Handler {
   virtual ~Handler() = default;
   virtual void on_tun(Tag tag, std::span<TunRead> reads, Now now) = 0;
   virtual void on_udp(Tag tag, std::span<UdpReceived> received, Now now) = 0;
+  // Of those who add raw sockets:
+  virtual void on_raw(Tag /*tag*/, std::span<RawReceived> /*received*/, Now /*now*/) {}
+  /// A raw packet was refused for good; it is lost. EMSGSIZE: larger than the route with DF set.
+  virtual void on_raw_send_failed(Tag /*tag*/, const RawSend& /*send*/, int /*error*/, Now /*now*/) {}
   /// A send failed for good (retries without GSO are the loop's). `send` still has its lease and may be sent
   /// again, changed, from inside this call: EINVAL, ENETUNREACH and such with a `from` often mean that the
   /// source is gone.

@@ -66,7 +66,7 @@ Encapsulation wireguard_over(Family outer) {
 
 class Explainer {
  public:
-  Explainer(const WgQuickConfig& config, const ExplainFacts& facts) : config_(config), facts_(facts) {}
+  Explainer(const InterfaceConfig& config, const ExplainFacts& facts) : config_(config), facts_(facts) {}
   std::vector<std::string> lines();
 
  private:
@@ -93,7 +93,7 @@ class Explainer {
   [[nodiscard]] uint32_t applied_mtu() const;
   [[nodiscard]] bool allows(const char* prefix) const;
 
-  const WgQuickConfig& config_;
+  const InterfaceConfig& config_;
   const ExplainFacts& facts_;
   std::vector<std::string> lines_;
 };
@@ -307,7 +307,7 @@ void Explainer::warnings() {
 
 }  // namespace
 
-std::vector<std::string> explain(const WgQuickConfig& config, const ExplainFacts& facts) {
+std::vector<std::string> explain(const InterfaceConfig& config, const ExplainFacts& facts) {
   return Explainer(config, facts).lines();
 }
 

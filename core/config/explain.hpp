@@ -27,6 +27,6 @@ struct ExplainFacts {
 };
 
 /// Lines without their ends. The file's warnings are among them, at the end.
-[[nodiscard]] std::vector<std::string> explain(const WgQuickConfig& config, const ExplainFacts& facts);
+[[nodiscard]] std::vector<std::string> explain(const InterfaceConfig& config, const ExplainFacts& facts);
 
 }  // namespace hats::config

@@ -70,7 +70,7 @@ class SecretText {
 
 class Parser {
  public:
-  ConfigResult<WgQuickConfig> parse(std::string_view text);
+  ConfigResult<InterfaceConfig> parse(std::string_view text);
 
  private:
   using Done = ConfigResult<void>;
@@ -104,7 +104,7 @@ class Parser {
     return {};
   }
 
-  WgQuickConfig config_;
+  InterfaceConfig config_;
   Section section_ = Section::none;
   bool header_has_blanks_ = false;
   std::vector<bool> has_key_;                   // one a peer
@@ -129,7 +129,7 @@ void Parser::note_repetition(const Line& line, std::string_view key) {
   before->second = line.number;
 }
 
-ConfigResult<WgQuickConfig> Parser::parse(std::string_view text) {
+ConfigResult<InterfaceConfig> Parser::parse(std::string_view text) {
   if (text.starts_with("\xEF\xBB\xBF")) {
     return std::unexpected(
         ConfigError{1, "", "the file begins with a byte order mark; save it as UTF-8 without one"});
@@ -437,7 +437,7 @@ void Parser::warn_of_peers() {
 
 }  // namespace
 
-ConfigResult<WgQuickConfig> parse_wg_quick(std::string_view text) {
+ConfigResult<InterfaceConfig> parse_wg_quick(std::string_view text) {
   return Parser().parse(text);
 }
 

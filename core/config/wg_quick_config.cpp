@@ -32,7 +32,7 @@ std::string interface_name_fault(std::string_view name) {
   return quoted(name) + " is not an interface name; it is made of letters, digits and _ = + . -";
 }
 
-wg::DeviceUpdate WgQuickConfig::device_update() const {
+wg::DeviceUpdate InterfaceConfig::device_update() const {
   wg::DeviceUpdate out;
   if (private_key) out.private_key = private_key->copy();
   out.listen_port = listen_port;

@@ -24,7 +24,7 @@ struct EffectivePeers {
   std::vector<crypto::PublicKey> order;  // of first appearance
 };
 
-EffectivePeers effective_peers(const WgQuickConfig& config) {
+EffectivePeers effective_peers(const InterfaceConfig& config) {
   EffectivePeers out;
   std::map<Prefix, crypto::PublicKey> owners;
   std::optional<crypto::PublicKey> own;
@@ -121,7 +121,7 @@ void diff_peers(ConfigChanges& out, const EffectivePeers& before, const Effectiv
   }
 }
 
-void diff_interface(ConfigChanges& out, const WgQuickConfig& before, const WgQuickConfig& after) {
+void diff_interface(ConfigChanges& out, const InterfaceConfig& before, const InterfaceConfig& after) {
   const bool same_key = before.private_key.has_value() == after.private_key.has_value() &&
                         (!before.private_key || before.private_key->equals(*after.private_key));
   if (!same_key)
@@ -136,7 +136,7 @@ void diff_interface(ConfigChanges& out, const WgQuickConfig& before, const WgQui
   if (after.fwmark.value_or(0) != before.fwmark.value_or(0)) out.device.fwmark = after.fwmark.value_or(0);
 }
 
-std::vector<Prefix> addresses_beyond(const WgQuickConfig& config, const WgQuickConfig& other) {
+std::vector<Prefix> addresses_beyond(const InterfaceConfig& config, const InterfaceConfig& other) {
   std::vector<Prefix> out;
   for (const InterfaceAddress& address : config.addresses) {
     const auto same = [&](const InterfaceAddress& known) { return known.prefix == address.prefix; };
@@ -147,7 +147,7 @@ std::vector<Prefix> addresses_beyond(const WgQuickConfig& config, const WgQuickC
   return out;
 }
 
-std::set<Prefix> routes_of(const WgQuickConfig& config, const EffectivePeers& peers) {
+std::set<Prefix> routes_of(const InterfaceConfig& config, const EffectivePeers& peers) {
   std::set<Prefix> out;
   if (config.table.kind == RouteTable::Kind::off) return out;
   for (const auto& [key, peer] : peers.by_key) out.insert(peer.allowed_ips.begin(), peer.allowed_ips.end());
@@ -175,7 +175,7 @@ bool HostChanges::is_empty() const {
          !routing_changed && routes_added.empty() && routes_removed.empty() && !hooks_changed;
 }
 
-ConfigChanges diff(const WgQuickConfig& old_config, const WgQuickConfig& new_config) {
+ConfigChanges diff(const InterfaceConfig& old_config, const InterfaceConfig& new_config) {
   ConfigChanges out;
   const EffectivePeers before = effective_peers(old_config);
   const EffectivePeers after = effective_peers(new_config);

@@ -43,6 +43,6 @@ struct ConfigChanges {
 };
 
 /// Holds copies of the keys that change.
-[[nodiscard]] ConfigChanges diff(const WgQuickConfig& old_config, const WgQuickConfig& new_config);
+[[nodiscard]] ConfigChanges diff(const InterfaceConfig& old_config, const InterfaceConfig& new_config);
 
 }  // namespace hats::config

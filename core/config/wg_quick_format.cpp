@@ -28,7 +28,7 @@ void add_secret(std::string& out, std::string_view key, std::span<const uint8_t,
   wipe_text(text);
 }
 
-void add_interface(std::string& out, const WgQuickConfig& config, const LiveInterface& live) {
+void add_interface(std::string& out, const InterfaceConfig& config, const LiveInterface& live) {
   for (const Prefix& address : live.addresses) add(out, "Address", address.text());
   const std::string dns = join(config.dns_servers, config.dns_search);
   if (!dns.empty()) add(out, "DNS", dns);
@@ -56,7 +56,7 @@ std::string zoned_text(const Endpoint& endpoint, const ZoneName& zone_name) {
 }
 
 /// Peers of the file whose endpoint is looked up. While that waits, the name must not be lost.
-std::vector<const WgPeer*> peers_by_name(const WgQuickConfig& config) {
+std::vector<const WgPeer*> peers_by_name(const InterfaceConfig& config) {
   std::vector<const WgPeer*> out;
   for (const WgPeer& peer : config.peers) {
     if (peer.endpoint && !peer.endpoint->numeric()) out.push_back(&peer);
@@ -84,7 +84,7 @@ void add_peer(std::string& out, const wg::PeerSnapshot& peer, const std::vector<
 }
 
 /// Bytes that the text takes at most: growing would leave copies of secrets behind.
-size_t room(const WgQuickConfig& config, const wg::DeviceSnapshot& device, const LiveInterface& live) {
+size_t room(const InterfaceConfig& config, const wg::DeviceSnapshot& device, const LiveInterface& live) {
   constexpr size_t kFixed = 1'024, kLine = 96, kPeer = 512, kPrefix = 48;
   size_t bytes = kFixed + live.addresses.size() * kLine + device.peers.size() * kPeer;
   for (const wg::PeerSnapshot& peer : device.peers) bytes += peer.allowed_ips.size() * kPrefix;
@@ -99,7 +99,7 @@ size_t room(const WgQuickConfig& config, const wg::DeviceSnapshot& device, const
 
 }  // namespace
 
-std::string format_wg_quick(const WgQuickConfig& config, const wg::DeviceSnapshot& device,
+std::string format_wg_quick(const InterfaceConfig& config, const wg::DeviceSnapshot& device,
                             const LiveInterface& live, const ZoneName& zone_name) {
   std::string out;
   out.reserve(room(config, device, live));

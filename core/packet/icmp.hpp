@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "core/base/address.hpp"
 #include "crypto/bytes.hpp"
@@ -12,6 +13,14 @@ namespace hats::packet {
 /// The largest error packet of either family, headers included (RFC 1812 4.3.2.3; RFC 4443 2.4 (c)).
 inline constexpr size_t kMaxIcmpError = 576;
 inline constexpr size_t kMaxIcmpV6Error = 1'280;
+
+/// An ICMP error owed to the sender of an inner packet, for whoever has a socket to send it by.
+struct IcmpError {
+  std::vector<uint8_t> packet;  // the complete IP packet of the offender, cut to what the error may quote
+  uint8_t type = 0, code = 0;
+  uint32_t rest = 0;   // the second word: the MTU of a too-big message, the pointer of a parameter problem
+  IpAddress source{};  // whom it is to come from; unset: an address of the sending host
+};
 
 /// Type, code and the second word of an error message.
 struct IcmpMessage {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "core/base/time.hpp"
+#include "core/packet/icmp.hpp"
 #include "core/packet/piece.hpp"
 #include "core/wg/batch.hpp"
 #include "core/wg/drop_reason.hpp"
@@ -37,11 +38,9 @@ struct ControlDatagram {
   LocalSource from;
 };
 
-/// An ICMP error owed to the sender of an inner packet that had no way out (no peer, no endpoint).
-struct IcmpError {
-  std::vector<uint8_t> packet;  // the complete IP packet of the offender, cut to what the error may quote
-  uint8_t type = 0, code = 0;   // ICMPv4 3/1 or ICMPv6 1/3
-};
+/// Owed to the sender of an inner packet that had no way out (no peer, no endpoint): ICMPv4 3/1 or ICMPv6
+/// 1/3.
+using packet::IcmpError;
 
 /// Where a peer stands, for `show` and for the resolver (which looks a name up again when handshakes fail).
 struct PeerStatus {

@@ -12,7 +12,7 @@ namespace {
 using namespace hats;
 
 /// What a device that was given the file would tell.
-wg::DeviceSnapshot held(const config::WgQuickConfig& config) {
+wg::DeviceSnapshot held(const config::InterfaceConfig& config) {
   wg::DeviceSnapshot device;
   if (config.private_key) device.private_key = config.private_key->copy();
   device.listen_port = config.listen_port.value_or(0);
@@ -28,7 +28,7 @@ wg::DeviceSnapshot held(const config::WgQuickConfig& config) {
   return device;
 }
 
-std::string written(const config::WgQuickConfig& config) {
+std::string written(const config::InterfaceConfig& config) {
   config::LiveInterface live;
   for (const auto& address : config.addresses) live.addresses.push_back(address.prefix);
   live.mtu = config.mtu;

@@ -9,7 +9,7 @@ namespace {
 
 using namespace test;
 
-std::string text_of(const WgQuickConfig& config, const ExplainFacts& facts) {
+std::string text_of(const InterfaceConfig& config, const ExplainFacts& facts) {
   std::string out;
   for (const std::string& line : explain(config, facts)) {
     EXPECT_EQ(line.find('\n'), std::string::npos);
@@ -97,8 +97,8 @@ TEST(ExplainTest, WhatARoutingDaemonWillMissIsNamed) {
 }
 
 TEST(ExplainTest, NamesHooksAndWarningsAreTold) {
-  const WgQuickConfig config = accept("[Interface]\nTable = Off\nPreUp = a\nPostDown = echo %i#%i\n" +
-                                      peer_with("Endpoint = name.example:5"));
+  const InterfaceConfig config = accept("[Interface]\nTable = Off\nPreUp = a\nPostDown = echo %i#%i\n" +
+                                        peer_with("Endpoint = name.example:5"));
   ExplainFacts facts = facts_for({{Endpoint{*IpAddress::parse("2001:db8::1"), 5, 0}, 1492}});
   const std::string text = text_of(config, facts);
   EXPECT_TRUE(has(text, "name.example:5, a name: now [2001:db8::1]:5\n")) << text;

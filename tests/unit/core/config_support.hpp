@@ -23,10 +23,10 @@ inline const std::string kGuide =
     "\nAllowedIPs          = 0.0.0.0/0, ::/0\nEndpoint            = 192.0.2.2:51821\nPersistentKeepalive = "
     "25\n";
 
-inline WgQuickConfig accept(const std::string& text) {
+inline InterfaceConfig accept(const std::string& text) {
   auto config = parse_wg_quick(text);
   EXPECT_TRUE(config) << (config ? "" : config.error().text("F")) << "\n" << text;
-  return config ? std::move(*config) : WgQuickConfig{};
+  return config ? std::move(*config) : InterfaceConfig{};
 }
 
 inline std::string refuse(const std::string& text) {

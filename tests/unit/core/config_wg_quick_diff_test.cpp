@@ -44,7 +44,7 @@ TEST(WgQuickDiffTest, OnlyWhatChangedIsInThePeersUpdate) {
 }
 
 TEST(WgQuickDiffTest, WhatIsGoneGoesBackToItsDefaultAsSyncconfDoes) {
-  const WgQuickConfig before =
+  const InterfaceConfig before =
       accept(kInterface + "FwMark = 7\nMTU = 1400\nDNS = 1.1.1.1\nPostDown = true\n" +
              peer_with("PresharedKey = " + kOther + "\nPersistentKeepalive = 25\nEndpoint = 192.0.2.1:1") +
              peer_with("", kOther));
@@ -128,7 +128,7 @@ TEST(WgQuickDiffTest, TheDifferenceAppliedToTheOldDeviceIsTheNewOne) {
   }
   for (int round = 0; round < 2000; ++round) {
     const std::string old_text = random_file(rng, keys), new_text = random_file(rng, keys);
-    const WgQuickConfig old_config = accept(old_text), new_config = accept(new_text);
+    const InterfaceConfig old_config = accept(old_text), new_config = accept(new_text);
     wg::Device device(rng, 1420), fresh(rng, 1420);
     device.apply(at(1), old_config.device_update());
     device.apply(at(2), diff(old_config, new_config).device);

@@ -10,7 +10,7 @@ namespace {
 using namespace test;
 
 TEST(WgQuickTest, TheGuidesFileIsTakenAsItIs) {
-  const WgQuickConfig config = accept(kGuide);
+  const InterfaceConfig config = accept(kGuide);
   ASSERT_EQ(config.addresses.size(), 1u);
   EXPECT_EQ(config.addresses[0].prefix.text(), "10.0.0.1/30");
   EXPECT_EQ(config.listen_port, 51820);
@@ -100,8 +100,8 @@ TEST(WgQuickTest, LinesMayEndInCrLfAndTheLastMayHaveNoEnd) {
 }
 
 TEST(WgQuickTest, KeysAndSectionsIgnoreCaseAndWgIgnoresBlanksAnywhere) {
-  const WgQuickConfig config = accept("[INTERFACE]\nlistenport=1\n[peer]\npublic key = " + kPublic +
-                                      "\nAllowed IPs = 10.0.0.1 / 8 , fd00:: /8\n");
+  const InterfaceConfig config = accept("[INTERFACE]\nlistenport=1\n[peer]\npublic key = " + kPublic +
+                                        "\nAllowed IPs = 10.0.0.1 / 8 , fd00:: /8\n");
   EXPECT_EQ(config.listen_port, 1);
   ASSERT_EQ(config.peers[0].allowed_ips.size(), 2u);
   EXPECT_EQ(config.peers[0].allowed_ips[0].prefix.text(), "10.0.0.0/8");
@@ -110,7 +110,7 @@ TEST(WgQuickTest, KeysAndSectionsIgnoreCaseAndWgIgnoresBlanksAnywhere) {
 }
 
 TEST(WgQuickTest, AHashBeginsACommentAnywhereButInHooks) {
-  const WgQuickConfig config =
+  const InterfaceConfig config =
       accept("[Interface] # here\nListenPort = 5 # five\nPostUp = echo '#1' # kept\n# all\n");
   EXPECT_EQ(config.listen_port, 5);
   ASSERT_EQ(config.post_up.size(), 1u);
@@ -119,7 +119,7 @@ TEST(WgQuickTest, AHashBeginsACommentAnywhereButInHooks) {
 }
 
 TEST(WgQuickTest, SectionsMayRepeatKeysMergeAndTheLastScalarWins) {
-  const WgQuickConfig config = accept(
+  const InterfaceConfig config = accept(
       "[Interface]\nAddress = 10.0.0.1/24\nMTU = 1400\n[Peer]\nPublicKey = " + kOther +
       "\nPublicKey = " + kPublic + "\n[Interface]\nAddress = fd00::1/64 10.0.1.1, 10.0.2.1/24\nMTU=1300\n");
   ASSERT_EQ(config.addresses.size(), 4u);
@@ -184,16 +184,16 @@ TEST(WgQuickTest, ValuesComeInAllTheirForms) {
   EXPECT_EQ(accept(interface_with("SaveConfig = TRUE")).save_config, true);
   EXPECT_EQ(accept(interface_with("Table = 1234")).table.table, "1234");
   EXPECT_EQ(accept(interface_with("Table = main")).table.table, "main");
-  const WgQuickConfig off = accept(interface_with("Table = Off"));
+  const InterfaceConfig off = accept(interface_with("Table = Off"));
   EXPECT_EQ(off.table.kind, RouteTable::Kind::off);
   EXPECT_EQ(off.warnings.size(), 1u);
-  const WgQuickConfig dns = accept(interface_with("DNS = 1.1.1.1, example.org fd00::53"));
+  const InterfaceConfig dns = accept(interface_with("DNS = 1.1.1.1, example.org fd00::53"));
   EXPECT_EQ(dns.dns_servers, (std::vector<std::string>{"1.1.1.1", "fd00::53"}));
   EXPECT_EQ(dns.dns_search, (std::vector<std::string>{"example.org"}));
 }
 
 TEST(WgQuickTest, WgQuicksOwnKeysMayBeEmpty) {
-  const WgQuickConfig config =
+  const InterfaceConfig config =
       accept("[Interface]\nMTU = 1400\nMTU =\nTable = 5\nTable=\nAddress =\nDNS = # none\nPostUp =\n");
   EXPECT_FALSE(config.mtu);
   EXPECT_EQ(config.table.kind, RouteTable::Kind::automatic);
@@ -203,23 +203,23 @@ TEST(WgQuickTest, WgQuicksOwnKeysMayBeEmpty) {
 }
 
 TEST(WgQuickTest, AddressesTakeADottedMaskAsIpDoes) {
-  const WgQuickConfig config = accept(interface_with("Address = 10.0.0.1/255.255.255.252"));
+  const InterfaceConfig config = accept(interface_with("Address = 10.0.0.1/255.255.255.252"));
   EXPECT_EQ(config.addresses.at(0).prefix.text(), "10.0.0.1/30");
   ASSERT_EQ(config.warnings.size(), 1u);
   EXPECT_NE(refuse(peer_with("AllowedIPs = 10.0.0.0/255.0.0.0")).find("dotted mask"), std::string::npos);
 }
 
 TEST(WgQuickTest, ServersAndSearchDomainsAreToldApartByTheirCharacters) {
-  const WgQuickConfig config = accept(interface_with("DNS = fe80::1%eth0, 1.1.1 corp.example"));
+  const InterfaceConfig config = accept(interface_with("DNS = fe80::1%eth0, 1.1.1 corp.example"));
   EXPECT_EQ(config.dns_servers, (std::vector<std::string>{"fe80::1%eth0", "1.1.1"}));
   EXPECT_EQ(config.dns_search, (std::vector<std::string>{"corp.example"}));
   ASSERT_EQ(config.warnings.size(), 1u);
 }
 
 TEST(WgQuickTest, AKeyGivenTwiceCountsInItsLastPlaceAndDrawsAWarning) {
-  const WgQuickConfig config = accept("[Interface]\nListenPort = 1\nlisten port = 2\n" +
-                                      peer_with("PersistentKeepalive = 1\nPersistentKeepalive = 2") +
-                                      peer_with("PersistentKeepalive = 3", kOther));
+  const InterfaceConfig config = accept("[Interface]\nListenPort = 1\nlisten port = 2\n" +
+                                        peer_with("PersistentKeepalive = 1\nPersistentKeepalive = 2") +
+                                        peer_with("PersistentKeepalive = 3", kOther));
   EXPECT_EQ(config.listen_port, 2);
   EXPECT_EQ(config.peers[0].persistent_keepalive_s, 2);
   ASSERT_EQ(config.warnings.size(), 2u);
@@ -231,7 +231,7 @@ TEST(WgQuickTest, AKeyGivenTwiceCountsInItsLastPlaceAndDrawsAWarning) {
 TEST(WgQuickTest, WarningsAreBounded) {
   std::string text = "[Interface]\n";
   for (int i = 0; i < 1000; ++i) text += "Address =\n";
-  const WgQuickConfig config = accept(text);
+  const InterfaceConfig config = accept(text);
   ASSERT_EQ(config.warnings.size(), 51u);
   EXPECT_EQ(config.warnings.back().message, "and 950 more warnings");
 }
@@ -279,13 +279,13 @@ TEST(WgQuickTest, AllowedIpsMayBeAddedAndTakenAway) {
 }
 
 TEST(WgQuickTest, WhatIsTakenButDoubtfulDrawsAWarning) {
-  const WgQuickConfig same = accept(peer_with("") + peer_with(""));
+  const InterfaceConfig same = accept(peer_with("") + peer_with(""));
   ASSERT_EQ(same.warnings.size(), 1u);
   EXPECT_NE(same.warnings[0].message.find("line 1"), std::string::npos);
-  const WgQuickConfig moved =
+  const InterfaceConfig moved =
       accept(peer_with("AllowedIPs = ::/0") + "[Peer]\nPublicKey = " + kOther + "\nAllowedIPs = ::/0\n");
   ASSERT_EQ(moved.warnings.size(), 1u);
-  const WgQuickConfig small = accept(interface_with("MTU = 1279\nAddress = fd00::1/64"));
+  const InterfaceConfig small = accept(interface_with("MTU = 1279\nAddress = fd00::1/64"));
   ASSERT_EQ(small.warnings.size(), 1u);
   EXPECT_EQ(small.warnings[0].line, 3);
 }
@@ -326,7 +326,7 @@ TEST(WgQuickTest, WhatSaveConfigWritesParsesToTheSame) {
       "0xca6c\nPrivateKey = " +
       kPrivate + "\n\n[Peer]\nPublicKey = " + kPublic + "\nPresharedKey = " + kOther +
       "\nAllowedIPs = 10.0.0.0/8, ::/0\nEndpoint = [2001:db8::1]:99\nPersistentKeepalive = 25\n";
-  const WgQuickConfig config = accept(text);
+  const InterfaceConfig config = accept(text);
   wg::DeviceSnapshot device;
   device.private_key = config.private_key->copy();
   device.listen_port = 4242;
@@ -344,7 +344,7 @@ TEST(WgQuickTest, WhatSaveConfigWritesParsesToTheSame) {
 }
 
 TEST(WgQuickTest, SaveConfigKeepsANameThatHasNotResolved) {
-  const WgQuickConfig config =
+  const InterfaceConfig config =
       accept("[Interface]\n[Peer]\nPublicKey = " + kPublic + "\nEndpoint = name.example:5\n");
   wg::DeviceSnapshot device;
   wg::PeerSnapshot& peer = device.peers.emplace_back();

@@ -253,7 +253,7 @@ TEST_F(WgToolTest, SixtyFiveThousandAllowedIpsGoBothWays) {
   }
   wg("setconf hu-config " + file("many.conf", "[Interface]\n" + peer_with("AllowedIPs = " + prefixes)));
   const std::string shown = wg("showconf hu-config");
-  const WgQuickConfig config = accept(shown);
+  const InterfaceConfig config = accept(shown);
   ASSERT_EQ(config.peers.size(), 1u);
   EXPECT_EQ(config.peers[0].allowed_ips.size(), size_t{kCount});
 }

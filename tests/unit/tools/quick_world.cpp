@@ -22,7 +22,7 @@ namespace hats::app::testing {
 
 // ---- MemoryDevice ----
 
-std::expected<void, ConfigError> MemoryDevice::configure(const config::WgQuickConfig& config) {
+std::expected<void, ConfigError> MemoryDevice::configure(const config::InterfaceConfig& config) {
   calls.emplace_back("configure");
   if (refuse_configure) return std::unexpected(ConfigError{2, "ListenPort", "taken"});
   auto update = config.device_update();
@@ -31,8 +31,8 @@ std::expected<void, ConfigError> MemoryDevice::configure(const config::WgQuickCo
   return {};
 }
 
-std::expected<void, ConfigError> MemoryDevice::reconfigure(const config::WgQuickConfig&,
-                                                           const config::WgQuickConfig& new_config) {
+std::expected<void, ConfigError> MemoryDevice::reconfigure(const config::InterfaceConfig&,
+                                                           const config::InterfaceConfig& new_config) {
   calls.emplace_back("reconfigure");
   auto update = new_config.device_update();
   if (update.fwmark) fwmark = *update.fwmark;
@@ -170,10 +170,10 @@ HostOptions QuickWorld::options() {
   return out;
 }
 
-config::WgQuickConfig QuickWorld::parse(const std::string& file) {
+config::InterfaceConfig QuickWorld::parse(const std::string& file) {
   auto config = config::parse_wg_quick(read(file));
   EXPECT_TRUE(config) << config.error().text(file);
-  return config ? std::move(*config) : config::WgQuickConfig{};
+  return config ? std::move(*config) : config::InterfaceConfig{};
 }
 
 HostSetup QuickWorld::setup(const std::string& file, const std::string& interface) {

@@ -17,9 +17,9 @@ namespace hats::app::testing {
 /// A device without a tunnel behind it: a snapshot that configure() and set_fwmark() change.
 class MemoryDevice : public DeviceControl {
  public:
-  std::expected<void, ConfigError> configure(const config::WgQuickConfig& config) override;
-  std::expected<void, ConfigError> reconfigure(const config::WgQuickConfig& old_config,
-                                               const config::WgQuickConfig& new_config) override;
+  std::expected<void, ConfigError> configure(const config::InterfaceConfig& config) override;
+  std::expected<void, ConfigError> reconfigure(const config::InterfaceConfig& old_config,
+                                               const config::InterfaceConfig& new_config) override;
   std::expected<wg::DeviceSnapshot, std::string> snapshot() override;
   std::expected<void, std::string> set_fwmark(uint32_t mark) override;
   void add_warning(const std::string& text) override { standing.push_back(text); }
@@ -57,7 +57,7 @@ class QuickWorld : public ::testing::Test {
   void delete_device(const std::string& name = "wgq");
   HostOptions options();
   HostSetup setup(const std::string& file, const std::string& interface = "wgq");
-  static config::WgQuickConfig parse(const std::string& file);
+  static config::InterfaceConfig parse(const std::string& file);
 
   MemoryDevice device;
   std::vector<std::string> warnings;

@@ -15,10 +15,10 @@ struct InterfaceFile {
   std::string name;  // of the interface
   std::string path;
   std::string text;  // holds secrets; wiped by its owner
-  config::WgQuickConfig config;
+  config::InterfaceConfig config;
 
   /// A second value of the same file, for another owner.
-  [[nodiscard]] config::WgQuickConfig parse_again() const { return *config::parse_wg_quick(text); }
+  [[nodiscard]] config::InterfaceConfig parse_again() const { return *config::parse_wg_quick(text); }
 };
 
 /// Parses `text` as NAME.conf. The error is "FILE:LINE: KEY: ..." with exit code 2.

@@ -29,11 +29,11 @@ class Keeper::Device final : public DeviceControl {
  public:
   Device(Keeper& keeper, std::string name) : keeper_(keeper), name_(std::move(name)) {}
 
-  std::expected<void, ConfigError> configure(const config::WgQuickConfig&) override {
+  std::expected<void, ConfigError> configure(const config::InterfaceConfig&) override {
     return outcome(keeper_.ask({{"do", "configure"}, {"name", name_}}));
   }
-  std::expected<void, ConfigError> reconfigure(const config::WgQuickConfig&,
-                                               const config::WgQuickConfig&) override {
+  std::expected<void, ConfigError> reconfigure(const config::InterfaceConfig&,
+                                               const config::InterfaceConfig&) override {
     return outcome(keeper_.ask({{"do", "reconfigure"}, {"name", name_}}));
   }
   std::expected<wg::DeviceSnapshot, std::string> snapshot() override {

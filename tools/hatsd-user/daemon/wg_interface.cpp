@@ -201,14 +201,14 @@ std::expected<void, std::string> WgInterface::set_fwmark(uint32_t mark) {
   return {};
 }
 
-void WgInterface::watch_names(const config::WgQuickConfig& config) {
+void WgInterface::watch_names(const config::InterfaceConfig& config) {
   for (const config::WgPeer& peer : config.peers) {
     resolver_.forget(peer.public_key);
     if (peer.endpoint && !peer.endpoint->numeric()) resolver_.watch(peer.public_key, *peer.endpoint);
   }
 }
 
-std::expected<void, ConfigError> WgInterface::configure(const config::WgQuickConfig& config) {
+std::expected<void, ConfigError> WgInterface::configure(const config::InterfaceConfig& config) {
   wg::DeviceUpdate update = config.device_update();
   if (!config.listen_service.empty()) {
     const auto port = service_port(config.listen_service);
@@ -225,8 +225,8 @@ std::expected<void, ConfigError> WgInterface::configure(const config::WgQuickCon
   return {};
 }
 
-std::expected<void, ConfigError> WgInterface::reconfigure(const config::WgQuickConfig& old_config,
-                                                          const config::WgQuickConfig& new_config) {
+std::expected<void, ConfigError> WgInterface::reconfigure(const config::InterfaceConfig& old_config,
+                                                          const config::InterfaceConfig& new_config) {
   config::ConfigChanges changes = config::diff(old_config, new_config);
   if (!changes.listen_service.empty()) {
     const auto port = service_port(changes.listen_service);

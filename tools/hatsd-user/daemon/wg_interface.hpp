@@ -54,9 +54,9 @@ class WgInterface final : public DeviceControl, public UapiTarget {
   [[nodiscard]] const std::string& file() const { return options_.file; }
 
   // DeviceControl: for the host set-up.
-  [[nodiscard]] std::expected<void, ConfigError> configure(const config::WgQuickConfig& config) override;
+  [[nodiscard]] std::expected<void, ConfigError> configure(const config::InterfaceConfig& config) override;
   [[nodiscard]] std::expected<void, ConfigError> reconfigure(
-      const config::WgQuickConfig& old_config, const config::WgQuickConfig& new_config) override;
+      const config::InterfaceConfig& old_config, const config::InterfaceConfig& new_config) override;
   [[nodiscard]] std::expected<wg::DeviceSnapshot, std::string> snapshot() override;
   [[nodiscard]] std::expected<void, std::string> set_fwmark(uint32_t mark) override;
 
@@ -92,7 +92,7 @@ class WgInterface final : public DeviceControl, public UapiTarget {
   int carry_out(wg::DeviceUpdate update);
   int ensure_sockets();
   void apply(const wg::DeviceUpdate& update);
-  void watch_names(const config::WgQuickConfig& config);
+  void watch_names(const config::InterfaceConfig& config);
   void set_link(uint32_t mtu, bool up);
   void find_link(const tun::LinkEvent& event);
   void end(Ending why);

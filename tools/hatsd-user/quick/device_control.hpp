@@ -22,10 +22,10 @@ class DeviceControl {
   /// Gives a new device the keys, port, mark and peers of its file, as `wg addconf` does: what the file does
   /// not name stays (a PreUp hook may have set it). Endpoints by name are resolved later, behind the caller's
   /// back.
-  [[nodiscard]] virtual std::expected<void, ConfigError> configure(const config::WgQuickConfig& config) = 0;
+  [[nodiscard]] virtual std::expected<void, ConfigError> configure(const config::InterfaceConfig& config) = 0;
   /// Brings the device from `old_config` to `new_config`, leaving unchanged peers and their sessions alone.
   [[nodiscard]] virtual std::expected<void, ConfigError> reconfigure(
-      const config::WgQuickConfig& old_config, const config::WgQuickConfig& new_config) = 0;
+      const config::InterfaceConfig& old_config, const config::InterfaceConfig& new_config) = 0;
   [[nodiscard]] virtual std::expected<wg::DeviceSnapshot, std::string> snapshot() = 0;
   [[nodiscard]] virtual std::expected<void, std::string> set_fwmark(uint32_t mark) = 0;
   /// A standing warning, for `show`. The log has it already.

@@ -12,7 +12,7 @@ namespace {
 
 using Kind = config::RouteTable::Kind;
 
-bool has_address(const config::WgQuickConfig& config, const Prefix& prefix) {
+bool has_address(const config::InterfaceConfig& config, const Prefix& prefix) {
   return std::any_of(config.addresses.begin(), config.addresses.end(),
                      [&](const auto& address) { return address.prefix == prefix; });
 }
@@ -24,7 +24,7 @@ bool by_policy(const tun::Route& route, uint32_t default_table) {
 
 }  // namespace
 
-std::expected<void, SetupError> HostSetup::reload(config::WgQuickConfig next, DeviceControl& device) {
+std::expected<void, SetupError> HostSetup::reload(config::InterfaceConfig next, DeviceControl& device) {
   if (auto done = device.reconfigure(config_, next); !done) return done;
   if (auto done = reload_addresses(next); !done) return done;
   if (next.mtu != config_.mtu) {
@@ -57,7 +57,7 @@ std::expected<void, SetupError> HostSetup::reload(config::WgQuickConfig next, De
   return done;
 }
 
-HostSetup::Done HostSetup::reload_addresses(const config::WgQuickConfig& next) {
+HostSetup::Done HostSetup::reload_addresses(const config::InterfaceConfig& next) {
   // New ones first: an interface that is never without an address keeps the routes that depend on one.
   for (const auto& address : next.addresses) {
     if (has_address(config_, address.prefix)) continue;

@@ -21,7 +21,7 @@
 namespace hats::app {
 namespace {
 
-bool has_default_by_policy(const config::WgQuickConfig& config) {
+bool has_default_by_policy(const config::InterfaceConfig& config) {
   if (config.table.kind != config::RouteTable::Kind::automatic) return false;
   for (const auto& peer : config.peers) {
     for (const auto& change : peer.allowed_ips) {
@@ -31,14 +31,14 @@ bool has_default_by_policy(const config::WgQuickConfig& config) {
   return false;
 }
 
-bool has_hooks(const config::WgQuickConfig& config) {
+bool has_hooks(const config::InterfaceConfig& config) {
   return !config.pre_up.empty() || !config.post_up.empty() || !config.pre_down.empty() ||
          !config.post_down.empty();
 }
 
 }  // namespace
 
-HostSetup::HostSetup(config::WgQuickConfig config, std::string interface, std::string file,
+HostSetup::HostSetup(config::InterfaceConfig config, std::string interface, std::string file,
                      HostOptions options)
     : config_(std::move(config)),
       interface_(std::move(interface)),
@@ -168,7 +168,7 @@ void HostSetup::run_down_hooks(const std::vector<config::Hook>& hooks, const cha
   }
 }
 
-std::vector<UndoHook> HostSetup::post_down_hooks(const config::WgQuickConfig& config) const {
+std::vector<UndoHook> HostSetup::post_down_hooks(const config::InterfaceConfig& config) const {
   std::vector<UndoHook> out;
   out.reserve(config.post_down.size());
   for (const auto& hook : config.post_down) out.push_back({expand_hook(hook.command, interface_), hook.line});
@@ -198,7 +198,7 @@ HostSetup::Done HostSetup::add_address(const config::InterfaceAddress& address) 
   return fail(address.line, "Address", std::move(message));
 }
 
-HostSetup::Done HostSetup::set_mtu(DeviceControl& device, const config::WgQuickConfig& config) {
+HostSetup::Done HostSetup::set_mtu(DeviceControl& device, const config::InterfaceConfig& config) {
   const auto snapshot = device.snapshot();
   if (!snapshot) return fail(1, "", snapshot.error());
   std::vector<Endpoint> endpoints;
@@ -228,7 +228,7 @@ HostSetup::Done HostSetup::set_mtu(DeviceControl& device, const config::WgQuickC
   return {};
 }
 
-HostSetup::Done HostSetup::set_dns(const config::WgQuickConfig& config) {
+HostSetup::Done HostSetup::set_dns(const config::InterfaceConfig& config) {
   if (auto done = interrupted(); !done) return done;
   if (config.dns_servers.empty()) {
     if (!config.dns_search.empty()) {

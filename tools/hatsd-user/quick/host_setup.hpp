@@ -43,7 +43,7 @@ using SetupError = ConfigError;
 class HostSetup {
  public:
   /// `file` is the path of the configuration, for messages and SaveConfig.
-  HostSetup(config::WgQuickConfig config, std::string interface, std::string file, HostOptions options);
+  HostSetup(config::InterfaceConfig config, std::string interface, std::string file, HostOptions options);
 
   /// True if another process than the data process must do this: one with all of root's rights, for hooks
   /// (which may also speak to the device while they run), DNS, SaveConfig and a default route by policy.
@@ -61,14 +61,14 @@ class HostSetup {
   /// Applies a changed file: addresses, MTU, DNS, routes and the device's peers that differ; the rest is not
   /// touched. PreUp and PostUp are not run; PreDown and PostDown are the new file's from now on. On an error
   /// what came before it in this list is applied, and reload() may be called again.
-  [[nodiscard]] std::expected<void, SetupError> reload(config::WgQuickConfig next, DeviceControl& device);
+  [[nodiscard]] std::expected<void, SetupError> reload(config::InterfaceConfig next, DeviceControl& device);
 
   /// Finishes what a process that died left for `interface` in this network namespace; its link is gone. True
   /// if there was something. The error says who is still responsible, or what cannot be read.
   static std::expected<bool, std::string> finish_undo(const std::string& interface,
                                                       const HostOptions& options);
 
-  [[nodiscard]] const config::WgQuickConfig& config() const { return config_; }
+  [[nodiscard]] const config::InterfaceConfig& config() const { return config_; }
 
  private:
   using Done = std::expected<void, SetupError>;
@@ -83,8 +83,8 @@ class HostSetup {
   void run_down_hooks(const std::vector<config::Hook>& hooks, const char* key);
   Done owe_post_down();
   Done add_address(const config::InterfaceAddress& address);
-  Done set_mtu(DeviceControl& device, const config::WgQuickConfig& config);
-  Done set_dns(const config::WgQuickConfig& config);
+  Done set_mtu(DeviceControl& device, const config::InterfaceConfig& config);
+  Done set_dns(const config::InterfaceConfig& config);
   void unset_dns();
   Done add_routes(DeviceControl& device, const std::vector<WantedRoute>& wanted);
   Done add_route(DeviceControl& device, const WantedRoute& wanted, RouteCover& present);
@@ -95,21 +95,21 @@ class HostSetup {
   Done add_firewall(const WantedRoute& wanted);
   void set_src_valid_mark();
   void remove_default_route(Family family);
-  Done reload_addresses(const config::WgQuickConfig& next);
+  Done reload_addresses(const config::InterfaceConfig& next);
   Done reload_routes(DeviceControl& device);
   Done interrupted() const;
   void save(DeviceControl& device);
   void undo_all_but_hooks();
   void undo_where(const std::function<bool(const UndoItem&)>& which);
   [[nodiscard]] std::vector<WantedRoute> wanted_routes(const wg::DeviceSnapshot& device) const;
-  [[nodiscard]] std::vector<UndoHook> post_down_hooks(const config::WgQuickConfig& config) const;
+  [[nodiscard]] std::vector<UndoHook> post_down_hooks(const config::InterfaceConfig& config) const;
   [[nodiscard]] int line_of(const char* key) const;
   void warn_at(int line, const char* key, const std::string& message);
   void warn(const std::string& text);
   void hand_over_warnings(DeviceControl& device);
   [[nodiscard]] std::unexpected<SetupError> fail(int line, const char* key, std::string message) const;
 
-  config::WgQuickConfig config_;
+  config::InterfaceConfig config_;
   std::string interface_, file_;
   HostOptions options_;
   UndoRecord record_;

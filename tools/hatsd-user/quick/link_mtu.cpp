@@ -63,7 +63,7 @@ std::optional<std::string> path_warning(tun::Netlink& netlink, uint32_t mtu,
   return worst;
 }
 
-config::ExplainFacts explain_facts(const config::WgQuickConfig& config, const std::string& interface,
+config::ExplainFacts explain_facts(const config::InterfaceConfig& config, const std::string& interface,
                                    const std::string& file) {
   config::ExplainFacts facts;
   facts.interface = interface;

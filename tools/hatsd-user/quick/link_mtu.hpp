@@ -28,7 +28,7 @@ namespace hats::app {
                                                       uint32_t fwmark);
 
 /// What `check` tells the explainer: the paths to peers whose endpoints are numbers.
-[[nodiscard]] config::ExplainFacts explain_facts(const config::WgQuickConfig& config,
+[[nodiscard]] config::ExplainFacts explain_facts(const config::InterfaceConfig& config,
                                                  const std::string& interface, const std::string& file);
 
 }  // namespace hats::app

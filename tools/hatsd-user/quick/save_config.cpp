@@ -10,7 +10,7 @@
 
 namespace hats::app {
 
-std::expected<void, std::string> save_config(const std::string& file, const config::WgQuickConfig& config,
+std::expected<void, std::string> save_config(const std::string& file, const config::InterfaceConfig& config,
                                              const wg::DeviceSnapshot& device, tun::Netlink& netlink,
                                              uint32_t index) {
   config::LiveInterface live;

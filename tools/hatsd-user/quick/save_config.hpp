@@ -13,7 +13,7 @@ namespace hats::app {
 /// MTU if the file has one, are read from the link `index`. On an error the old file is untouched; the error
 /// is a sentence.
 [[nodiscard]] std::expected<void, std::string> save_config(const std::string& file,
-                                                           const config::WgQuickConfig& config,
+                                                           const config::InterfaceConfig& config,
                                                            const wg::DeviceSnapshot& device,
                                                            tun::Netlink& netlink, uint32_t index);
 

@@ -35,6 +35,8 @@ struct OutPacket {
   uint32_t size = 0;              // bytes at data
   uint32_t piece = 0;             // index into the pieces given to plan_outbound
   TunnelId tunnel = kNoTunnel;
+  uint32_t tunnel_serial = 0;  // the node's: a tunnel removed since is known by it
+  uint16_t inner_offset = 0;   // bytes of `head` before the inner packet
   Kind kind = Kind::gre;
   SendMode mode = SendMode::dont_fragment;
   IpAddress to;
@@ -84,9 +86,10 @@ struct InboundBatch {
   struct Job {  // one receive that found its tunnel
     uint32_t received = 0;
     TunnelId tunnel = kNoTunnel;
-    uint32_t payload = 0;   // offset of the GRE header's end (inner packet) in received.bytes
-    uint32_t header = 0;    // offset of the GRE header; equal to payload for sit and ipip
-    uint16_t protocol = 0;  // ethertype of the inner packet
+    uint32_t tunnel_serial = 0;  // the node's: a tunnel removed since is known by it
+    uint32_t payload = 0;        // offset of the GRE header's end (inner packet) in received.bytes
+    uint32_t header = 0;         // offset of the GRE header; equal to payload for sit and ipip
+    uint16_t protocol = 0;       // ethertype of the inner packet
     bool has_checksum = false, checksum_good = false;
     bool has_sequence = false;
     uint32_t sequence = 0;

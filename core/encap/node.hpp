@@ -74,7 +74,8 @@ class Node {
   Node& operator=(const Node&) = delete;
 
   // ---- Configuration (control plane, between batches) ----
-  /// `mtu`: of the interface, in bytes. Error: the tunnel that is alike on the wire.
+  /// `mtu`: of the interface, in bytes. The tunnel is down until set_up(). Error: the tunnel that is alike on
+  /// the wire. An id is used again after remove(); batches in flight are told apart.
   std::expected<TunnelId, TunnelId> add(const TunnelConfig& config, uint32_t mtu);
   /// Counters, sequence numbers (if still used) and learned path MTU stay. Error: as add; nothing is changed
   /// then.

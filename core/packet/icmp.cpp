@@ -110,6 +110,22 @@ bool may_answer(ByteView offender, const IcmpMessage& message) noexcept {
   return (offender[0] >> 4) == 4 ? may_answer_v4(offender, message) : may_answer_v6(offender, message);
 }
 
+IcmpError quote(const Piece& piece, const IcmpMessage& message) {
+  const bool v4 = (piece.header()[0] >> 4) == 4;
+  // Whoever writes the error quotes no more than its family's limit less the IP and ICMP headers.
+  const size_t most =
+      v4 ? kMaxIcmpError - kIpv4MinHeader - kIcmpHeader : kMaxIcmpV6Error - kIpv6Header - kIcmpHeader;
+  IcmpError out;
+  out.packet.assign(piece.data, piece.data + std::min<size_t>(piece.size, most));
+  if (piece.head_size != 0) {
+    std::memcpy(out.packet.data(), piece.head, std::min<size_t>(piece.head_size, out.packet.size()));
+  }
+  out.type = message.type;
+  out.code = message.code;
+  out.rest = message.rest;
+  return out;
+}
+
 size_t write_icmp_error(const IcmpMessage& message, const IpAddress& source, ByteView offender,
                         ByteSpan out) noexcept {
   if (!has_header(offender)) return 0;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/base/address.hpp"
+#include "core/packet/piece.hpp"
 #include "crypto/bytes.hpp"
 
 namespace hats::packet {
@@ -40,6 +41,10 @@ struct IcmpMessage {
 /// is not one host (but too_big about IPv6 multicast is allowed); about size only if IPv4 must not be
 /// fragmented.
 [[nodiscard]] bool may_answer(ByteView offender, const IcmpMessage& message) noexcept;
+
+/// The error about `piece` (an IP packet), with as much of it as the error may quote. Who may be answered is
+/// the caller's to ask.
+[[nodiscard]] IcmpError quote(const Piece& piece, const IcmpMessage& message);
 
 /// Writes the whole error packet, from `source` to the offender's source, to `out`, quoting as much of the
 /// offender as the family's limit and `out` allow. Returns its size; 0 if `offender` has no IP header,

@@ -51,10 +51,6 @@ inline constexpr uint32_t kMaxStagedPeerBytes = 256 * 1'024;                    
 inline constexpr uint64_t kMaxStagedDeviceBytes = uint64_t{4} * 1'024 * 1'024;  // all peers of a device
 /// The largest inner packet: an IPv4 UDP datagram carries 65,507 bytes, 32 of them ours.
 inline constexpr uint32_t kMaxInnerPacket = 65'507 - 32;
-/// ICMP errors waiting to be polled (the newest is dropped when full), and how many are made a second.
-inline constexpr size_t kMaxQueuedIcmp = 64;
-inline constexpr uint32_t kIcmpPerSecond = 1'000;
-inline constexpr uint32_t kIcmpBurst = 50;
 /// From this many unanswered initiations on a peer counts as failing: its name is worth another look-up.
 inline constexpr uint32_t kAttemptsBeforeResolve = 2;
 

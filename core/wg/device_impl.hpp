@@ -8,14 +8,14 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/base/deadline_heap.hpp"
+#include "core/base/fifo.hpp"
+#include "core/packet/icmp_limit.hpp"
 #include "core/wg/allowed_ips.hpp"
 #include "core/wg/constants.hpp"
 #include "core/wg/cookie.hpp"
-#include "core/wg/deadline_heap.hpp"
 #include "core/wg/device.hpp"
-#include "core/wg/fifo.hpp"
 #include "core/wg/handshake_queue.hpp"
-#include "core/wg/icmp_limit.hpp"
 #include "core/wg/index_table.hpp"
 #include "core/wg/peer.hpp"
 #include "core/wg/rate_limiter.hpp"
@@ -143,7 +143,7 @@ struct Device::Impl {
   Fifo<PeerId> pending;
   Fifo<ControlDatagram> outbox;
   Fifo<IcmpError> icmp;
-  IcmpLimit icmp_limit;
+  packet::IcmpLimit icmp_limit;
   DropCounters drops;
 
   // Scratch of plan_outbound, kept for its memory.

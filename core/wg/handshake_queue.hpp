@@ -7,8 +7,8 @@
 #include <cstdint>
 
 #include "core/base/address.hpp"
+#include "core/base/fifo.hpp"
 #include "core/wg/constants.hpp"
-#include "core/wg/fifo.hpp"
 #include "core/wg/messages.hpp"
 
 namespace hats::wg {

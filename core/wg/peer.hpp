@@ -6,10 +6,10 @@
 #include <optional>
 
 #include "core/base/address.hpp"
+#include "core/base/deadline_heap.hpp"
 #include "core/base/time.hpp"
 #include "core/wg/batch.hpp"
 #include "core/wg/cookie.hpp"
-#include "core/wg/deadline_heap.hpp"
 #include "core/wg/handshake.hpp"
 #include "core/wg/keypair.hpp"
 #include "core/wg/staging.hpp"

@@ -1,5 +1,5 @@
 // The heap of deadlines against a walk over all items.
-#include "core/wg/deadline_heap.hpp"
+#include "core/base/deadline_heap.hpp"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 
 #include "tests/support/seeded_rng.hpp"
 
-namespace hats::wg {
+namespace hats {
 namespace {
 
 struct Item {
@@ -52,4 +52,4 @@ TEST(DeadlineHeapTest, EmptyHeapHasNoFirst) {
 }
 
 }  // namespace
-}  // namespace hats::wg
+}  // namespace hats

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-namespace hats::wg {
+namespace hats {
 
 template <typename T>
 class Fifo {
@@ -34,4 +34,4 @@ class Fifo {
   size_t head_ = 0;
 };
 
-}  // namespace hats::wg
+}  // namespace hats

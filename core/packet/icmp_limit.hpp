@@ -1,13 +1,18 @@
-// How many ICMP errors a device makes: a token bucket of kIcmpBurst tokens, kIcmpPerSecond of them a second.
+// How many ICMP errors a device or tunnel makes: a token bucket of kIcmpBurst tokens, kIcmpPerSecond of them
+// a second (RFC 1812 4.3.2.8, RFC 4443 2.4 (f)).
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 
 #include "core/base/time.hpp"
-#include "core/wg/constants.hpp"
 
-namespace hats::wg {
+namespace hats::packet {
+
+/// ICMP errors waiting to be polled; the newest is dropped when full.
+inline constexpr size_t kMaxQueuedIcmp = 64;
+inline constexpr uint32_t kIcmpPerSecond = 1'000;
+inline constexpr uint32_t kIcmpBurst = 50;
 
 class IcmpLimit {
  public:
@@ -26,4 +31,4 @@ class IcmpLimit {
   BootTime filled_{0};
 };
 
-}  // namespace hats::wg
+}  // namespace hats::packet

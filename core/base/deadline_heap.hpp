@@ -9,7 +9,7 @@
 
 #include "core/base/time.hpp"
 
-namespace hats::wg {
+namespace hats {
 
 /// What an element of the heap holds for it.
 struct DeadlineSlot {
@@ -96,4 +96,4 @@ class DeadlineHeap {
   std::vector<Entry> entries_;
 };
 
-}  // namespace hats::wg
+}  // namespace hats

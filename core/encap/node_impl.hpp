@@ -1,0 +1,135 @@
+// The inside of Node. Its functions are grouped by what comes in: node.cpp (configuration, outputs, time),
+// node_outbound.cpp, node_inbound.cpp (batches), outer_error.cpp (ICMP about outer packets),
+// node_keepalive.cpp. Private to core/encap.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/base/deadline_heap.hpp"
+#include "core/base/fifo.hpp"
+#include "core/encap/node.hpp"
+#include "core/encap/tunnel_table.hpp"
+#include "core/packet/icmp_limit.hpp"
+#include "core/packet/path_mtu.hpp"
+
+namespace hats::encap {
+
+/// Control packets waiting to be polled; the newest is dropped when full.
+inline constexpr size_t kMaxQueuedControl = 64;
+/// An ICMP error about an outer packet makes inner senders hear of it for so long (Linux IPTUNNEL_ERR_TIMEO).
+inline constexpr Duration kLinkErrorLifetime = seconds(30);
+
+/// GRE keepalive of one tunnel (node_keepalive.cpp).
+struct KeepaliveState {
+  BootTime due{INT64_MAX};  // next one is to be sent, or the last one is given up
+  uint32_t unanswered = 0;
+  bool carrier = true;
+};
+
+struct Tunnel {
+  TunnelId id = kNoTunnel;
+  uint32_t serial = 0;  // tells the tunnels apart that had the same id, one after the other
+  TunnelConfig config;
+  uint32_t mtu = 0;  // of the interface
+  bool up = false;
+  PathInfo path;
+
+  uint32_t next_out_sequence = 0;
+  uint32_t next_in_sequence = 0;  // what is expected; older ones are dropped
+
+  // ICMP errors about outer packets: so many inner packets will draw one of ours (Linux err_count, err_time).
+  uint32_t link_errors = 0;
+  BootTime link_error_at;
+  packet::IcmpLimit icmp_limit;
+
+  KeepaliveState keepalive;
+
+  TunnelCounters counters;
+  std::optional<DropReason> last_drop;
+  BootTime last_drop_at;
+
+  DeadlineSlot deadline_slot;
+  [[nodiscard]] BootTime deadline() const noexcept { return keepalive.due; }
+
+  [[nodiscard]] bool link_failing(BootTime now) const noexcept {
+    return link_errors != 0 && now < link_error_at + kLinkErrorLifetime;
+  }
+  /// Of our outer packets; unset if nobody knows.
+  [[nodiscard]] const IpAddress& source() const noexcept {
+    return config.local.is_set() ? config.local : path.source;
+  }
+};
+
+/// Something that is owed for a tunnel; void once the tunnel is gone.
+template <typename T>
+struct Owed {
+  TunnelId tunnel = kNoTunnel;
+  uint32_t serial = 0;
+  T what{};
+};
+
+struct Node::Impl {
+  // ---- tunnels (node.cpp) ----
+  [[nodiscard]] Tunnel* find(TunnelId id) const noexcept {
+    return id < tunnels.size() ? tunnels[id].get() : nullptr;
+  }
+  /// nullptr if the tunnel that a batch speaks of has been removed since, even if another has its id now.
+  [[nodiscard]] Tunnel* find(TunnelId id, uint32_t serial) const noexcept {
+    Tunnel* tunnel = find(id);
+    return tunnel && tunnel->serial == serial ? tunnel : nullptr;
+  }
+  [[nodiscard]] TunnelId alike(const TunnelConfig& config, TunnelId except) const noexcept;
+  void enter(Tunnel& tunnel);
+  void leave(Tunnel& tunnel);
+  static void drop(Tunnel& tunnel, DropReason reason, Now now, uint64_t packets = 1) noexcept;
+  void stray(StrayReason reason) noexcept { ++strays[static_cast<size_t>(reason)]; }
+  /// Bytes of an outer packet that fit, as believed now; 0: unknown.
+  [[nodiscard]] uint32_t path_mtu(BootTime now, const Tunnel& tunnel) const noexcept;
+
+  // ---- what is owed (node.cpp) ----
+  /// The newest is dropped when there are kMaxQueuedControl.
+  void push_control(const Tunnel& tunnel, ControlPacket packet);
+  /// An ICMP error about an inner packet, unless it may not be answered or the rate is exceeded.
+  void owe_icmp(BootTime now, Tunnel& tunnel, const packet::Piece& piece, const packet::IcmpMessage& message,
+                const IpAddress& source = {});
+  void push_carrier(const Tunnel& tunnel, bool carrier) {
+    carriers.push({tunnel.id, tunnel.serial, carrier});
+  }
+  /// The next thing that is owed for a tunnel which still exists.
+  template <typename T>
+  [[nodiscard]] bool poll(Fifo<Owed<T>>& queue, TunnelId& tunnel, T& out) const {
+    while (!queue.empty()) {
+      Owed<T> owed = std::move(queue.front());
+      queue.pop();
+      if (!find(owed.tunnel, owed.serial)) continue;
+      tunnel = owed.tunnel;
+      out = std::move(owed.what);
+      return true;
+    }
+    return false;
+  }
+  /// After anything that may have moved the tunnel's deadline().
+  void deadline_changed(Tunnel& tunnel) { deadlines.update(tunnel); }
+
+  // ---- keepalive (node_keepalive.cpp) ----
+  /// The tunnel's configuration, or whether it is up, has changed.
+  void keepalive_changed(Now now, Tunnel& tunnel);
+  /// keepalive.due has passed; moves it.
+  void keepalive_timeout(Now now, Tunnel& tunnel);
+
+  std::vector<std::unique_ptr<Tunnel>> tunnels;  // by id; empty slots are in free_ids
+  std::vector<TunnelId> free_ids;
+  uint32_t next_serial = 1;
+  TunnelTable by_in_key;           // for packets received
+  TunnelTable by_out_key;          // for errors about packets sent
+  packet::PathMtuTable path_mtus;  // learned, by the remote
+  mutable DeadlineHeap<Tunnel> deadlines;
+  std::array<uint64_t, kStrayReasonTexts.size()> strays{};
+
+  Fifo<Owed<ControlPacket>> control;
+  Fifo<Owed<packet::IcmpError>> icmp;
+  Fifo<Owed<bool>> carriers;
+};
+
+}  // namespace hats::encap

@@ -64,7 +64,7 @@ struct Received {
   Kind kind = Kind::gre;
   IpAddress from, to;            // of the outer packet; IPv4's are read from `bytes`, and need not be set
   uint32_t interface_index = 0;  // it came by; 0: unknown
-  uint8_t ds = 0;                // IPv6: outer traffic class
+  uint8_t ds = 0;                // outer traffic class of IPv6; of IPv4 read from `bytes`
   uint8_t hop_limit = 0;         // IPv6
   Family family = Family::v4;
   uint32_t tag = 0;  // the caller's; comes back with each inner packet
@@ -93,7 +93,6 @@ struct InboundBatch {
     bool has_checksum = false, checksum_good = false;
     bool has_sequence = false;
     uint32_t sequence = 0;
-    uint8_t outer_ds = 0;
     bool merged = false;  // found by work(): the inner TCP checksum says that GRO merged it
   };
   std::vector<Received> received;

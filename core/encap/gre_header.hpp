@@ -13,6 +13,8 @@
 namespace hats::encap {
 
 inline constexpr uint16_t kEtherIpv4 = 0x0800, kEtherIpv6 = 0x86dd;
+/// What the answer to a keepalive has for an ethertype.
+inline constexpr uint16_t kKeepaliveProtocol = 0;
 inline constexpr size_t kGreMinHeader = 4, kGreMaxHeader = 16;
 inline constexpr size_t kGreChecksumAt = 4;
 

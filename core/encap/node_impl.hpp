@@ -8,6 +8,7 @@
 
 #include "core/base/deadline_heap.hpp"
 #include "core/base/fifo.hpp"
+#include "core/encap/merged_packet.hpp"
 #include "core/encap/node.hpp"
 #include "core/encap/tunnel_table.hpp"
 #include "core/packet/icmp_limit.hpp"
@@ -24,6 +25,7 @@ inline constexpr Duration kLinkErrorLifetime = seconds(30);
 struct KeepaliveState {
   BootTime due{INT64_MAX};  // next one is to be sent, or the last one is given up
   uint32_t unanswered = 0;
+  BootTime answers_until;  // where the far end's would be due that we have answered, at the rate allowed
   bool carrier = true;
 };
 
@@ -112,7 +114,27 @@ struct Node::Impl {
   /// After anything that may have moved the tunnel's deadline().
   void deadline_changed(Tunnel& tunnel) { deadlines.update(tunnel); }
 
+  // ---- in (node_inbound.cpp) ----
+  void plan_received(Now now, uint32_t number, InboundBatch& batch);
+  /// Delivers the inner packet, or says why not.
+  [[nodiscard]] std::optional<DropReason> receive(Now now, Tunnel& tunnel, const Received& received,
+                                                  const InboundBatch::Job& job,
+                                                  std::vector<InnerPacket>& out);
+  [[nodiscard]] static std::optional<DropReason> check_header(const Tunnel& tunnel,
+                                                              const InboundBatch::Job& job) noexcept;
+  void finish_merged(Tunnel& tunnel, const packet::IpView& inner, bool merged, InnerPacket& out);
+
   // ---- keepalive (node_keepalive.cpp) ----
+  /// Whether the inner packet of a GRE tunnel is a keepalive that the far end wants back.
+  [[nodiscard]] static bool is_keepalive(const Tunnel& tunnel, const packet::IpView& inner,
+                                         const Received& received) noexcept;
+  /// Sends it back, if the rate allows.
+  [[nodiscard]] std::optional<DropReason> answer_keepalive(Now now, Tunnel& tunnel,
+                                                           const packet::IpView& inner,
+                                                           const Received& received);
+  /// A packet with the protocol type of an answer arrived.
+  [[nodiscard]] std::optional<DropReason> keepalive_returned(Tunnel& tunnel);
+  void set_carrier(Tunnel& tunnel, bool carrier);
   /// The tunnel's configuration, or whether it is up, has changed.
   void keepalive_changed(Now now, Tunnel& tunnel);
   /// keepalive.due has passed; moves it.
@@ -125,6 +147,7 @@ struct Node::Impl {
   TunnelTable by_out_key;          // for errors about packets sent
   packet::PathMtuTable path_mtus;  // learned, by the remote
   mutable DeadlineHeap<Tunnel> deadlines;
+  SegmentSizes segment_sizes;
   std::array<uint64_t, kStrayReasonTexts.size()> strays{};
 
   Fifo<Owed<ControlPacket>> control;

@@ -46,17 +46,28 @@ struct EcnVerdict {
   return static_cast<uint8_t>((dscp_bits & ~kEcnMask) | (inner_ds & kEcnMask));
 }
 
-/// Writes the ECN field of the IPv4 or IPv6 header at `ip` (at least 20 or 40 bytes, version checked by the
-/// caller), and mends the IPv4 header checksum (RFC 1624).
-inline void set_ecn(uint8_t* ip, Ecn ecn) noexcept {
+namespace detail {
+/// Those bits of the DS byte that `mask` has become those of `ds`.
+inline void set_ds(uint8_t* ip, uint8_t mask, uint8_t ds) noexcept {
   const bool v4 = (ip[0] >> 4) == 4;
+  const int shift = v4 ? 0 : 4;
   const uint16_t before = load_be16(ip);
-  const auto bits = static_cast<uint16_t>(v4 ? uint16_t(ecn) : uint16_t(ecn) << 4);
-  const auto mask = static_cast<uint16_t>(v4 ? kEcnMask : kEcnMask << 4);
-  const auto after = static_cast<uint16_t>((before & ~mask) | bits);
+  const auto after = static_cast<uint16_t>((before & ~(mask << shift)) | ((ds & mask) << shift));
   if (after == before) return;
   store_be16(ip, after);
   if (v4) store_be16(ip + 10, update_checksum(load_be16(ip + 10), before, after));
+}
+}  // namespace detail
+
+/// Writes the ECN field of the IPv4 or IPv6 header at `ip` (at least 20 or 40 bytes, version checked by the
+/// caller), and mends the IPv4 header checksum (RFC 1624).
+inline void set_ecn(uint8_t* ip, Ecn ecn) noexcept {
+  detail::set_ds(ip, kEcnMask, static_cast<uint8_t>(ecn));
+}
+
+/// Writes the DSCP, the upper six bits of `ds` (RFC 2474 3), to the header at `ip`; as set_ecn.
+inline void set_dscp(uint8_t* ip, uint8_t ds) noexcept {
+  detail::set_ds(ip, static_cast<uint8_t>(~kEcnMask), ds);
 }
 
 /// Decapsulation on the packet itself: `ip` as for set_ecn, `outer_ds` the outer TOS or traffic class.

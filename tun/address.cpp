@@ -8,28 +8,45 @@ namespace hats::tun {
 
 namespace {
 
-void fill(Request& request, uint32_t index, const Prefix& address, const std::optional<IpAddress>& peer) {
+constexpr uint32_t kForever = 0xffff'ffff;  // INFINITY_LIFE_TIME
+
+ifaddrmsg& fill(Request& request, uint32_t index, const Prefix& address,
+                const std::optional<IpAddress>& peer) {
   auto& header = request.family_header<ifaddrmsg>();
   header.ifa_family = af_of(address.address.family);
   header.ifa_prefixlen = address.length;
   header.ifa_index = index;
   request.put(IFA_LOCAL, address.address);
   request.put(IFA_ADDRESS, peer ? *peer : address.address);
+  return header;
 }
 
 }  // namespace
 
-int Netlink::add_address(uint32_t index, const Prefix& address, std::optional<IpAddress> peer) {
-  if (!address.address.is_set() || (peer && peer->family != address.address.family)) return EINVAL;
+int Netlink::add_address(uint32_t index, const Prefix& address, const AddressOptions& options) {
+  if (!address.address.is_set()) return EINVAL;
+  if (options.peer && options.peer->family != address.address.family) return EINVAL;
   Request request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
-  fill(request, index, address, peer);
+  ifaddrmsg& header = fill(request, index, address, options.peer);
+  if (options.scope) header.ifa_scope = *options.scope;
+  if (!options.label.empty()) request.put(IFA_LABEL, options.label);
+  if (options.preferred_lifetime_s) {
+    ifa_cacheinfo lifetimes{};
+    lifetimes.ifa_prefered = *options.preferred_lifetime_s;
+    lifetimes.ifa_valid = kForever;
+    mnl_attr_put(request.message(), IFA_CACHEINFO, sizeof lifetimes, &lifetimes);
+  }
+  if (options.route_metric) request.put(IFA_RT_PRIORITY, *options.route_metric);
+  const uint32_t flags = (options.prefix_route ? 0U : uint32_t{IFA_F_NOPREFIXROUTE}) |
+                         (options.duplicate_detection ? 0U : uint32_t{IFA_F_NODAD});
+  if (flags != 0) request.put(IFA_FLAGS, flags);  // before Linux 3.14 it is not known, and ignored
   return impl_->socket.request(request);
 }
 
-int Netlink::remove_address(uint32_t index, const Prefix& address) {
+int Netlink::remove_address(uint32_t index, const Prefix& address, std::optional<IpAddress> peer) {
   if (!address.address.is_set()) return EINVAL;
   Request request(RTM_DELADDR, 0);
-  fill(request, index, address, std::nullopt);
+  fill(request, index, address, peer);
   return impl_->socket.request(request);
 }
 

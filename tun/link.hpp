@@ -22,6 +22,17 @@ struct LinkState {
   std::string kind;    // "tun", "wireguard", ...; empty if none
 };
 
+/// What an address may have beside its prefix (struct ifaddrmsg, IFA_*).
+struct AddressOptions {
+  std::optional<IpAddress> peer{};                 // the other end, of the same family
+  std::string label{};                             // IPv4 alone; empty: the interface's name
+  std::optional<uint32_t> preferred_lifetime_s{};  // 0: deprecated
+  std::optional<uint8_t> scope{};                  // RT_SCOPE_*
+  std::optional<uint32_t> route_metric{};          // of the prefix route
+  bool prefix_route = true;
+  bool duplicate_detection = true;  // IPv6
+};
+
 struct Route {
   Prefix destination;  // length 0 and family set: default
   std::optional<IpAddress> gateway;
@@ -30,6 +41,12 @@ struct Route {
   std::optional<uint32_t> metric;
   std::optional<uint32_t> mtu;      // filled by look-ups
   std::optional<IpAddress> source;  // preferred source
+  // Of routes that are added; look-ups and lists leave them as they are.
+  std::optional<Prefix> from{};  // IPv6: sources it is for
+  std::optional<uint32_t> advertised_mss{};
+  std::optional<uint8_t> scope{};  // RT_SCOPE_*; unset: link without a gateway, else global
+  uint8_t type = 1;                // RTN_*; RTN_UNICAST
+  bool on_link = false;            // the gateway counts as reachable though no prefix covers it
 };
 
 /// A policy rule, as wg-quick makes them (formats.md 1.6).
@@ -57,8 +74,9 @@ class Netlink {
   [[nodiscard]] int set_multicast(uint32_t index, bool on);
   [[nodiscard]] int set_addrgenmode_none(uint32_t index);
   [[nodiscard]] int remove_link(uint32_t index);
-  [[nodiscard]] int add_address(uint32_t index, const Prefix& address, std::optional<IpAddress> peer = {});
-  [[nodiscard]] int remove_address(uint32_t index, const Prefix& address);
+  [[nodiscard]] int add_address(uint32_t index, const Prefix& address, const AddressOptions& options = {});
+  /// `peer`: as the address was added.
+  [[nodiscard]] int remove_address(uint32_t index, const Prefix& address, std::optional<IpAddress> peer = {});
   std::expected<std::vector<Prefix>, int> addresses(uint32_t index);
   [[nodiscard]] int add_route(const Route& route);  // EEXIST if there
   [[nodiscard]] int remove_route(const Route& route);

@@ -42,6 +42,7 @@ class Request {
   void put(uint16_t type, const IpAddress& value) {
     mnl_attr_put(header_, type, value.view().size(), value.view().data());
   }
+  void put(uint16_t type, const std::string& value) { mnl_attr_put_strz(header_, type, value.c_str()); }
   [[nodiscard]] nlmsghdr* message() const { return header_; }
 
  private:

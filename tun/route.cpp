@@ -22,9 +22,15 @@ void put_route(Request& request, rtmsg& header, const Route& route) {
   if (route.interface_index != 0) request.put(RTA_OIF, route.interface_index);
   if (route.metric) request.put(RTA_PRIORITY, *route.metric);
   if (route.source) request.put(RTA_PREFSRC, *route.source);
-  if (route.mtu) {
+  if (route.from) {
+    header.rtm_src_len = route.from->length;
+    request.put(RTA_SRC, route.from->masked().address);
+  }
+  if (route.on_link) header.rtm_flags |= RTNH_F_ONLINK;
+  if (route.mtu || route.advertised_mss) {
     nlattr* metrics = mnl_attr_nest_start(request.message(), RTA_METRICS);
-    request.put(RTAX_MTU, *route.mtu);
+    if (route.mtu) request.put(RTAX_MTU, *route.mtu);
+    if (route.advertised_mss) request.put(RTAX_ADVMSS, *route.advertised_mss);
     mnl_attr_nest_end(request.message(), metrics);
   }
 }
@@ -85,10 +91,11 @@ int Netlink::add_route(const Route& route) {
   Request request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
   auto& header = request.family_header<rtmsg>();
   header.rtm_protocol = RTPROT_BOOT;
-  header.rtm_type = RTN_UNICAST;
+  header.rtm_type = route.type;
   // An IPv4 next hop that is the interface itself has link scope; IPv6 knows no scopes here.
-  const bool on_link = route.destination.address.family == Family::v4 && !route.gateway;
-  header.rtm_scope = on_link ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+  const bool on_link =
+      route.destination.address.family == Family::v4 && !route.gateway && route.type == RTN_UNICAST;
+  header.rtm_scope = route.scope ? *route.scope : uint8_t{on_link ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE};
   put_route(request, header, route);
   return impl_->socket.request(request);
 }
@@ -98,6 +105,7 @@ int Netlink::remove_route(const Route& route) {
   Request request(RTM_DELROUTE, 0);
   auto& header = request.family_header<rtmsg>();
   header.rtm_scope = RT_SCOPE_NOWHERE;  // any
+  header.rtm_type = route.type;
   put_route(request, header, route);
   return impl_->socket.request(request);
 }

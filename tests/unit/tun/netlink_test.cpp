@@ -65,7 +65,7 @@ TEST_F(NetlinkTest, SetsTheMtu) {
 TEST_F(NetlinkTest, AddsListsAndRemovesAddresses) {
   ASSERT_EQ(netlink->add_address(index, prefix("10.1.2.3/24")), 0);
   ASSERT_EQ(netlink->add_address(index, prefix("fd00::1/64")), 0);
-  ASSERT_EQ(netlink->add_address(index, prefix("10.9.0.1/32"), address("10.9.0.2")), 0);
+  ASSERT_EQ(netlink->add_address(index, prefix("10.9.0.1/32"), {.peer = address("10.9.0.2")}), 0);
   EXPECT_EQ(netlink->add_address(index, prefix("10.1.2.3/24")), EEXIST);
   EXPECT_EQ(netlink->add_address(index, prefix("fd00::1/64")), EEXIST);
   auto list = netlink->addresses(index);

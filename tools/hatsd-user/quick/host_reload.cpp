@@ -12,9 +12,10 @@ namespace {
 
 using Kind = config::RouteTable::Kind;
 
-bool has_address(const config::InterfaceConfig& config, const Prefix& prefix) {
-  return std::any_of(config.addresses.begin(), config.addresses.end(),
-                     [&](const auto& address) { return address.prefix == prefix; });
+bool has_address(const config::InterfaceConfig& config, const config::InterfaceAddress& wanted) {
+  return std::any_of(config.addresses.begin(), config.addresses.end(), [&](const auto& address) {
+    return address.prefix == wanted.prefix && address.peer == wanted.peer;
+  });
 }
 
 /// A default route in a table of its own, with rules.
@@ -26,7 +27,10 @@ bool by_policy(const tun::Route& route, uint32_t default_table) {
 
 std::expected<void, SetupError> HostSetup::reload(config::InterfaceConfig next, DeviceControl& device) {
   if (auto done = device.reconfigure(config_, next); !done) return done;
-  if (auto done = reload_addresses(next); !done) return done;
+  if (!next.addresses_elsewhere) {
+    if (auto done = reload_addresses(next); !done) return done;
+    if (auto done = reload_written_routes(next); !done) return done;
+  }
   if (next.mtu != config_.mtu) {
     if (auto done = set_mtu(device, next); !done) return done;
   }
@@ -60,15 +64,15 @@ std::expected<void, SetupError> HostSetup::reload(config::InterfaceConfig next, 
 HostSetup::Done HostSetup::reload_addresses(const config::InterfaceConfig& next) {
   // New ones first: an interface that is never without an address keeps the routes that depend on one.
   for (const auto& address : next.addresses) {
-    if (has_address(config_, address.prefix)) continue;
+    if (has_address(config_, address)) continue;
     if (auto done = add_address(address); !done) return done;
   }
   for (const auto& address : config_.addresses) {
-    if (has_address(next, address.prefix)) continue;
-    const int error = netlink_->remove_address(index_, address.prefix);
+    if (has_address(next, address)) continue;
+    const int error = netlink_->remove_address(index_, address.prefix, address.peer);
     if (error != 0 && error != EADDRNOTAVAIL) {
       return fail(address.line, "Address",
-                  address.prefix.text() + " cannot be removed: " + std::strerror(error));
+                  address.prefix.text() + " cannot be removed: " + std::strerror(error), address.file);
     }
   }
   return {};

@@ -1,7 +1,9 @@
-// HostSetup, routes: AllowedIPs into the table that `Table` names (formats.md 1.6).
+// HostSetup, routes: those the file writes out (networkd, netplan), and AllowedIPs into the table that
+// `Table` names (formats.md 1.6).
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <tuple>
 
 #include "tools/hatsd-user/quick/firewall.hpp"
 #include "tools/hatsd-user/quick/host_setup.hpp"
@@ -19,6 +21,15 @@ using Kind = config::RouteTable::Kind;
 bool no_ipv6(const Prefix& destination, int error) {
   return destination.address.family == Family::v6 &&
          (error == EACCES || error == EOPNOTSUPP || error == EAFNOSUPPORT);
+}
+
+/// But for where it stands.
+bool same_route(const config::InterfaceRoute& a, const config::InterfaceRoute& b) {
+  const auto all = [](const config::InterfaceRoute& r) {
+    return std::tie(r.destination, r.gateway, r.preferred_source, r.source, r.metric, r.mtu, r.advertised_mss,
+                    r.table, r.scope, r.type, r.on_link);
+  };
+  return all(a) == all(b);
 }
 
 }  // namespace
@@ -39,6 +50,85 @@ std::vector<HostSetup::WantedRoute> HostSetup::wanted_routes(const wg::DeviceSna
   });
   return out;
 }
+
+// ---- Routes that the file writes out ----
+
+/// nullopt: the table is unknown.
+std::optional<tun::Route> HostSetup::written_route(const config::InterfaceRoute& route) const {
+  tun::Route out;
+  out.destination = route.destination;
+  out.gateway = route.gateway;
+  out.interface_index = index_;
+  out.metric = route.metric;
+  out.mtu = route.mtu;
+  out.source = route.preferred_source;
+  out.from = route.source;
+  out.advertised_mss = route.advertised_mss;
+  out.scope = route.scope;
+  out.type = route.type;
+  out.on_link = route.on_link;
+  if (!route.table.empty()) {
+    const auto table = routing_table(route.table);
+    if (!table) return std::nullopt;
+    out.table = *table;
+  }
+  return out;
+}
+
+HostSetup::Done HostSetup::add_written_routes(const std::vector<config::InterfaceRoute>& routes) {
+  // A gateway may lie behind another route of the file: those without one come first, in file order, as
+  // networkd has it.
+  for (const bool with_gateway : {false, true}) {
+    for (const auto& route : routes) {
+      if (route.gateway.has_value() != with_gateway) continue;
+      if (auto done = interrupted(); !done) return done;
+      if (auto done = add_written_route(route); !done) return done;
+    }
+  }
+  return {};
+}
+
+HostSetup::Done HostSetup::add_written_route(const config::InterfaceRoute& route) {
+  const auto wanted = written_route(route);
+  if (!wanted) {
+    return fail(
+        route.line, "Table",
+        "'" + route.table +
+            "' is no routing table: a number from 1 to 4294967295, or a name in /etc/iproute2/rt_tables",
+        route.file);
+  }
+  const int error = netlink_->add_route(*wanted);
+  const std::string text = route.destination.text();
+  if (error == 0 || error == EEXIST) return {};  // a connected route may be the same
+  if (no_ipv6(route.destination, error)) {
+    warn_at(route.line, "Route", "no route for " + text + ": this host has no IPv6", route.file);
+    return {};
+  }
+  std::string message = "route to " + text + ": " + std::strerror(error);
+  if (route.gateway && (error == ENETUNREACH || error == EHOSTUNREACH || error == EINVAL)) {
+    message += "; the gateway " + route.gateway->text() +
+               " lies in no prefix of this interface: give the interface such an address, or set on-link";
+  }
+  return fail(route.line, "Route", std::move(message), route.file);
+}
+
+HostSetup::Done HostSetup::reload_written_routes(const config::InterfaceConfig& next) {
+  const auto has = [](const config::InterfaceConfig& config, const config::InterfaceRoute& wanted) {
+    return std::any_of(config.routes.begin(), config.routes.end(),
+                       [&](const auto& route) { return same_route(route, wanted); });
+  };
+  for (const auto& route : config_.routes) {
+    if (has(next, route)) continue;
+    if (const auto old = written_route(route)) (void)netlink_->remove_route(*old);
+  }
+  std::vector<config::InterfaceRoute> fresh;
+  for (const auto& route : next.routes) {
+    if (!has(config_, route)) fresh.push_back(route);
+  }
+  return add_written_routes(fresh);
+}
+
+// ---- Routes of AllowedIPs ----
 
 HostSetup::Done HostSetup::add_routes(DeviceControl& device, const std::vector<WantedRoute>& wanted) {
   // Connected routes, and what hooks have added.

@@ -71,14 +71,19 @@ HostSetup::Done HostSetup::bring_up(DeviceControl& device) {
     if (auto done = run_hooks(config_.pre_up, "PreUp"); !done) return done;
   }
   if (auto done = device.configure(config_); !done) return done;
-  for (const auto& address : config_.addresses) {
-    if (auto done = add_address(address); !done) return done;
+  if (!config_.addresses_elsewhere) {
+    for (const auto& address : config_.addresses) {
+      if (auto done = add_address(address); !done) return done;
+    }
   }
   if (auto done = set_mtu(device, config_); !done) return done;
   if (const int error = netlink_->set_up(index_, true); error != 0) {
     return fail(1, "", interface_ + " cannot be set up: " + std::strerror(error));
   }
   if (auto done = set_dns(config_); !done) return done;
+  if (!config_.addresses_elsewhere) {
+    if (auto done = add_written_routes(config_.routes); !done) return done;
+  }
   const auto snapshot = device.snapshot();
   if (!snapshot) return fail(1, "", snapshot.error());
   if (auto done = add_routes(device, wanted_routes(*snapshot)); !done) return done;
@@ -185,7 +190,14 @@ HostSetup::Done HostSetup::owe_post_down() {
 
 HostSetup::Done HostSetup::add_address(const config::InterfaceAddress& address) {
   if (auto done = interrupted(); !done) return done;
-  const int error = netlink_->add_address(index_, address.prefix);
+  const int error = netlink_->add_address(index_, address.prefix,
+                                          {.peer = address.peer,
+                                           .label = address.label,
+                                           .preferred_lifetime_s = address.preferred_lifetime_s,
+                                           .scope = address.scope,
+                                           .route_metric = address.route_metric,
+                                           .prefix_route = address.prefix_route,
+                                           .duplicate_detection = address.duplicate_detection});
   if (error == 0 || error == EEXIST) return {};  // a PreUp hook may have been there first
   std::string message = address.prefix.text() + ": " + std::strerror(error);
   const bool refused = error == EACCES || error == EPERM || error == EOPNOTSUPP || error == EAFNOSUPPORT;
@@ -195,7 +207,7 @@ HostSetup::Done HostSetup::add_address(const config::InterfaceAddress& address) 
         ": this host has no IPv6 (no such kernel module, or the sysctl disable_ipv6 is 1): enable it, or "
         "remove the address";
   }
-  return fail(address.line, "Address", std::move(message));
+  return fail(address.line, "Address", std::move(message), address.file);
 }
 
 HostSetup::Done HostSetup::set_mtu(DeviceControl& device, const config::InterfaceConfig& config) {
@@ -205,25 +217,30 @@ HostSetup::Done HostSetup::set_mtu(DeviceControl& device, const config::Interfac
   for (const auto& peer : snapshot->peers) {
     if (peer.endpoint.is_set()) endpoints.push_back(peer.endpoint);
   }
+  if (!config.mtu && config.format != config::Format::wg_quick)
+    return {};  // the device has its kind's default
   // formats.md 1.5: the key's value as it is, else what the narrowest path leaves.
   const uint32_t mtu = config.mtu ? *config.mtu : automatic_mtu(*netlink_, endpoints, snapshot->fwmark);
+  const int line = !config.mtu ? 1 : config.mtu_line != 0 ? config.mtu_line : line_of("MTU");
   const auto link = netlink_->link(index_);
   if (!link || link->mtu != mtu) {
     if (const int error = netlink_->set_mtu(index_, mtu); error != 0) {
-      return fail(config.mtu ? line_of("MTU") : 1, "MTU",
-                  std::to_string(mtu) + " is refused by the kernel: " + std::strerror(error));
+      return fail(line, "MTU", std::to_string(mtu) + " is refused by the kernel: " + std::strerror(error),
+                  config.mtu_file);
     }
   }
   if (config.mtu) {
-    const auto warning = path_warning(*netlink_, mtu, endpoints, snapshot->fwmark);
-    if (warning) warn_at(line_of("MTU"), "MTU", *warning);
+    const auto warning = config.tunnel ? tunnel_path_warning(*netlink_, mtu, config.tunnel->tunnel)
+                                       : path_warning(*netlink_, mtu, endpoints, snapshot->fwmark);
+    if (warning) warn_at(line, "MTU", *warning, config.mtu_file);
   }
   const bool has_v6 = std::any_of(config.addresses.begin(), config.addresses.end(), [](const auto& address) {
     return address.prefix.address.family == Family::v6;
   });
   if (has_v6 && mtu < config::kLeastIpv6Mtu) {
-    warn_at(config.mtu ? line_of("MTU") : 1, "MTU",
-            std::to_string(mtu) + " is below 1280: the kernel takes the IPv6 addresses off the interface");
+    warn_at(line, "MTU",
+            std::to_string(mtu) + " is below 1280: the kernel takes the IPv6 addresses off the interface",
+            config.mtu_file);
   }
   return {};
 }
@@ -309,8 +326,8 @@ int HostSetup::line_of(const char* key) const {
   return found;
 }
 
-void HostSetup::warn_at(int line, const char* key, const std::string& message) {
-  warn(ConfigError{line, key, message}.text(file_));
+void HostSetup::warn_at(int line, const char* key, const std::string& message, const std::string& file) {
+  warn(ConfigError{line, key, message, file}.text(file_));
 }
 
 void HostSetup::warn(const std::string& text) {
@@ -323,8 +340,9 @@ void HostSetup::hand_over_warnings(DeviceControl& device) {
   standing_.clear();
 }
 
-std::unexpected<SetupError> HostSetup::fail(int line, const char* key, std::string message) const {
-  return std::unexpected(SetupError{line, key, std::move(message)});
+std::unexpected<SetupError> HostSetup::fail(int line, const char* key, std::string message,
+                                            const std::string& file) const {
+  return std::unexpected(SetupError{line, key, std::move(message), file});
 }
 
 }  // namespace hats::app

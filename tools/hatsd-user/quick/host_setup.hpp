@@ -1,7 +1,8 @@
-// HostSetup: the host's side of a wg-quick interface (formats.md 1.4 to 1.6; wg-quick(8) up and down): hooks,
-// addresses, MTU, DNS, routes, policy rules and the way back. It belongs to the launching process, which has
-// root's rights and handles no packet; that process stays as the keeper if needs_keeper(). One thread, one
-// network namespace: the caller's at construction time and after.
+// HostSetup: the host's side of an interface that a file describes (formats.md 1.4 to 1.6; wg-quick(8) up and
+// down; and what networkd and netplan give a tunnel): hooks, addresses, MTU, DNS, routes, policy rules and
+// the way back. It belongs to the launching process, which has root's rights and handles no packet; that
+// process stays as the keeper if needs_keeper(). One thread, one network namespace: the caller's at
+// construction time and after.
 //
 //   the device exists -> up(): PreUp, keys and peers, addresses, MTU and link up, DNS, routes, PostUp
 //   before_delete(): PreDown, SaveConfig, DNS, firewall, rules -> the caller deletes the device ->
@@ -86,6 +87,10 @@ class HostSetup {
   Done set_mtu(DeviceControl& device, const config::InterfaceConfig& config);
   Done set_dns(const config::InterfaceConfig& config);
   void unset_dns();
+  Done add_written_routes(const std::vector<config::InterfaceRoute>& routes);
+  Done add_written_route(const config::InterfaceRoute& route);
+  [[nodiscard]] std::optional<tun::Route> written_route(const config::InterfaceRoute& route) const;
+  Done reload_written_routes(const config::InterfaceConfig& next);
   Done add_routes(DeviceControl& device, const std::vector<WantedRoute>& wanted);
   Done add_route(DeviceControl& device, const WantedRoute& wanted, RouteCover& present);
   Done add_plain_route(const WantedRoute& wanted, uint32_t table);
@@ -104,10 +109,11 @@ class HostSetup {
   [[nodiscard]] std::vector<WantedRoute> wanted_routes(const wg::DeviceSnapshot& device) const;
   [[nodiscard]] std::vector<UndoHook> post_down_hooks(const config::InterfaceConfig& config) const;
   [[nodiscard]] int line_of(const char* key) const;
-  void warn_at(int line, const char* key, const std::string& message);
+  void warn_at(int line, const char* key, const std::string& message, const std::string& file = {});
   void warn(const std::string& text);
   void hand_over_warnings(DeviceControl& device);
-  [[nodiscard]] std::unexpected<SetupError> fail(int line, const char* key, std::string message) const;
+  [[nodiscard]] std::unexpected<SetupError> fail(int line, const char* key, std::string message,
+                                                 const std::string& file = {}) const;
 
   config::InterfaceConfig config_;
   std::string interface_, file_;
@@ -115,7 +121,7 @@ class HostSetup {
   UndoRecord record_;
   std::unique_ptr<tun::Netlink> netlink_;  // from open() on
   uint32_t index_ = 0;
-  std::vector<tun::Route> routes_;  // that we added, default routes in default_table_ included
+  std::vector<tun::Route> routes_;  // of AllowedIPs that we added, default routes in default_table_ included
   uint32_t default_table_ = 0;      // and mark, once a default route by policy was made
   bool post_up_begun_ = false;
   std::vector<std::string> standing_;  // warnings that `show` does not know yet

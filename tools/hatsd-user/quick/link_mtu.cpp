@@ -63,6 +63,21 @@ std::optional<std::string> path_warning(tun::Netlink& netlink, uint32_t mtu,
   return worst;
 }
 
+std::optional<std::string> tunnel_path_warning(tun::Netlink& netlink, uint32_t mtu,
+                                               const encap::TunnelConfig& tunnel) {
+  const auto path = path_mtu(netlink, {.address = tunnel.remote}, 0);
+  if (!path) return std::nullopt;
+  const config::Encapsulation outer{
+      .kind = tunnel.kind == encap::Kind::gre ? config::Encapsulation::Kind::gre
+                                              : config::Encapsulation::Kind::sit,
+      .outer = tunnel.outer(),
+      .key = tunnel.out_key.has_value(),
+      .checksum = tunnel.out_checksum,
+      .sequence = tunnel.out_sequence,
+      .encapsulation_limit = tunnel.outer() == Family::v6 && tunnel.encapsulation_limit.has_value()};
+  return config::mtu_warning(outer, mtu, *path);
+}
+
 config::ExplainFacts explain_facts(const config::InterfaceConfig& config, const std::string& interface,
                                    const std::string& file) {
   config::ExplainFacts facts;

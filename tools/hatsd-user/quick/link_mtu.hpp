@@ -27,6 +27,10 @@ namespace hats::app {
                                                       const std::vector<Endpoint>& endpoints,
                                                       uint32_t fwmark);
 
+/// The same for an unencrypted tunnel and the path to its remote.
+[[nodiscard]] std::optional<std::string> tunnel_path_warning(tun::Netlink& netlink, uint32_t mtu,
+                                                             const encap::TunnelConfig& tunnel);
+
 /// What `check` tells the explainer: the paths to peers whose endpoints are numbers.
 [[nodiscard]] config::ExplainFacts explain_facts(const config::InterfaceConfig& config,
                                                  const std::string& interface, const std::string& file);

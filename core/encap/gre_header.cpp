@@ -60,6 +60,17 @@ std::optional<GreHeader> parse_gre_header(ByteView bytes, Family outer) noexcept
   return out;
 }
 
+std::optional<GreFlags> read_gre_flags(ByteView bytes) noexcept {
+  if (bytes.size() < kGreMinHeader) return std::nullopt;
+  const uint16_t flags = load_be16(bytes.data());
+  if ((flags & kVersion) != 0) return std::nullopt;
+  const bool checksum = (flags & kChecksum) != 0, key = (flags & kKey) != 0;
+  return GreFlags{.protocol = load_be16(&bytes[2]),
+                  .has_key = key,
+                  .key_at = gre_header_size(checksum, false, false),
+                  .size = gre_header_size(checksum, key, (flags & kSequence) != 0)};
+}
+
 bool gre_checksum_good(ByteView bytes) noexcept {
   return packet::finish(packet::sum_of(bytes)) == 0;
 }

@@ -42,6 +42,17 @@ size_t write_gre_header(uint8_t* to, const GreHeader& header) noexcept;
 /// unless an IPv4 packet follows at once, as Linux gre_parse_header does.
 [[nodiscard]] std::optional<GreHeader> parse_gre_header(ByteView bytes, Family outer) noexcept;
 
+/// What the first four bytes say of our own header in the quote of an ICMP error, the rest of which may be
+/// missing.
+struct GreFlags {
+  uint16_t protocol = 0;
+  bool has_key = false;
+  size_t key_at = 0;  // where the key lies, if there is one
+  size_t size = 0;    // of the whole header
+};
+/// nullopt: fewer than four bytes, or not version 0.
+[[nodiscard]] std::optional<GreFlags> read_gre_flags(ByteView bytes) noexcept;
+
 /// Whether the checksum over `bytes` (GRE header with C set, and payload) is right.
 [[nodiscard]] bool gre_checksum_good(ByteView bytes) noexcept;
 

@@ -35,7 +35,7 @@ struct OuterError {
   uint8_t type = 0, code = 0;
   uint32_t mtu = 0;    // of fragmentation-needed and packet-too-big; 0 if the router gave none
   IpAddress reporter;  // the router or host that sent it
-  ByteView quoted;     // our outer packet from its IP header on, as much as was quoted
+  ByteView quoted{};   // our outer packet from its IP header on, as much as was quoted
 };
 
 /// Reads an ICMPv4 packet (from its IP header on, as a raw socket gives it) or an ICMPv6 message (from its
@@ -96,7 +96,8 @@ class Node {
   static void work(OutboundBatch& batch) noexcept;
   void commit_outbound(Now now, OutboundBatch& batch) noexcept;
   /// The kernel refused an outer packet as larger than the route (EMSGSIZE): the caller looks the path up
-  /// again and calls set_path(); the inner sender is told here if the packet may not be fragmented.
+  /// again, calls set_path(), and then this; the inner sender is told here if the packet may not be
+  /// fragmented. `inner_headers`: as much of the inner packet as is at hand.
   void send_refused(Now now, TunnelId tunnel, ByteView inner_headers, uint32_t inner_size);
 
   // ---- In: outer packets to inner IP packets ----

@@ -10,6 +10,7 @@
 #include "core/base/fifo.hpp"
 #include "core/encap/merged_packet.hpp"
 #include "core/encap/node.hpp"
+#include "core/encap/outer_error.hpp"
 #include "core/encap/tunnel_table.hpp"
 #include "core/packet/icmp_limit.hpp"
 #include "core/packet/path_mtu.hpp"
@@ -20,6 +21,9 @@ namespace hats::encap {
 inline constexpr size_t kMaxQueuedControl = 64;
 /// An ICMP error about an outer packet makes inner senders hear of it for so long (Linux IPTUNNEL_ERR_TIMEO).
 inline constexpr Duration kLinkErrorLifetime = seconds(30);
+
+/// Such errors that are remembered of a tunnel: a flood of forged ones is worth no more.
+inline constexpr uint32_t kMaxLinkErrors = 16;
 
 /// GRE keepalive of one tunnel (node_keepalive.cpp).
 struct KeepaliveState {
@@ -93,8 +97,12 @@ struct Node::Impl {
   /// The newest is dropped when there are kMaxQueuedControl.
   void push_control(const Tunnel& tunnel, ControlPacket packet);
   /// An ICMP error about an inner packet, unless it may not be answered or the rate is exceeded.
-  void owe_icmp(BootTime now, Tunnel& tunnel, const packet::Piece& piece, const packet::IcmpMessage& message,
+  void owe_icmp(BootTime now, Tunnel& tunnel, const packet::Piece& piece, const packet::IcmpMessage& message);
+  /// The same about a packet of which only the beginning is known. `source`: whom it is to come from.
+  void owe_icmp(BootTime now, Tunnel& tunnel, ByteView beginning, const packet::IcmpMessage& message,
                 const IpAddress& source = {});
+  [[nodiscard]] bool may_owe(BootTime now, Tunnel& tunnel, ByteView header,
+                             const packet::IcmpMessage& message) noexcept;
   void push_carrier(const Tunnel& tunnel, bool carrier) {
     carriers.push({tunnel.id, tunnel.serial, carrier});
   }
@@ -123,6 +131,18 @@ struct Node::Impl {
   [[nodiscard]] static std::optional<DropReason> check_header(const Tunnel& tunnel,
                                                               const InboundBatch::Job& job) noexcept;
   void finish_merged(Tunnel& tunnel, const packet::IpView& inner, bool merged, InnerPacket& out);
+
+  // ---- sending (node_outbound.cpp) ----
+  void plan_piece(Now now, Tunnel& tunnel, uint32_t path, const packet::Piece& piece, OutboundBatch& batch);
+  /// After an ICMP error about an outer packet the senders of the next inner packets hear of it; they are
+  /// sent all the same, as Linux does (dst_link_failure).
+  void tell_of_link_errors(Now now, Tunnel& tunnel, const packet::Piece& piece, Family family);
+
+  // ---- errors about what we sent (outer_error.cpp) ----
+  [[nodiscard]] Tunnel* sender_of(const Quote& quote) const noexcept;
+  void learn_path_mtu(Now now, const Tunnel& tunnel, const OuterError& error, const Quote& quote);
+  /// True if the inner sender was, or must not be, told by an ICMPv6 error.
+  bool relay(Now now, Tunnel& tunnel, const OuterError& error, const Quote& quote);
 
   // ---- keepalive (node_keepalive.cpp) ----
   /// Whether the inner packet of a GRE tunnel is a keepalive that the far end wants back.

@@ -17,7 +17,7 @@ namespace hats::encap {
 struct TunnelQuery {
   Kind kind = Kind::gre;
   IpAddress local, remote;
-  std::optional<uint32_t> key;
+  std::optional<uint32_t> key{};
   uint32_t interface_index = 0;  // that it came by; 0: unknown
 };
 

@@ -91,6 +91,17 @@ void write_head_v6(uint8_t* ip, size_t size, const IpAddress& source, const uint
   std::memcpy(ip + 24, destination, 16);
 }
 
+// Whoever writes the error quotes no more than its family's limit less the IP and ICMP headers.
+IcmpError quote_as(bool v4, ByteView packet, const IcmpMessage& message) {
+  const size_t most =
+      v4 ? kMaxIcmpError - kIpv4MinHeader - kIcmpHeader : kMaxIcmpV6Error - kIpv6Header - kIcmpHeader;
+  const ByteView quoted = packet.first(std::min(packet.size(), most));
+  return {.packet = {quoted.begin(), quoted.end()},
+          .type = message.type,
+          .code = message.code,
+          .rest = message.rest};
+}
+
 }  // namespace
 
 IcmpMessage icmp_unreachable(Family family) noexcept {
@@ -110,19 +121,15 @@ bool may_answer(ByteView offender, const IcmpMessage& message) noexcept {
   return (offender[0] >> 4) == 4 ? may_answer_v4(offender, message) : may_answer_v6(offender, message);
 }
 
+IcmpError quote(ByteView packet, const IcmpMessage& message) {
+  return quote_as((packet[0] >> 4) == 4, packet, message);
+}
+
 IcmpError quote(const Piece& piece, const IcmpMessage& message) {
-  const bool v4 = (piece.header()[0] >> 4) == 4;
-  // Whoever writes the error quotes no more than its family's limit less the IP and ICMP headers.
-  const size_t most =
-      v4 ? kMaxIcmpError - kIpv4MinHeader - kIcmpHeader : kMaxIcmpV6Error - kIpv6Header - kIcmpHeader;
-  IcmpError out;
-  out.packet.assign(piece.data, piece.data + std::min<size_t>(piece.size, most));
+  IcmpError out = quote_as((piece.header()[0] >> 4) == 4, {piece.data, piece.size}, message);
   if (piece.head_size != 0) {
     std::memcpy(out.packet.data(), piece.head, std::min<size_t>(piece.head_size, out.packet.size()));
   }
-  out.type = message.type;
-  out.code = message.code;
-  out.rest = message.rest;
   return out;
 }
 

@@ -42,8 +42,9 @@ struct IcmpMessage {
 /// fragmented.
 [[nodiscard]] bool may_answer(ByteView offender, const IcmpMessage& message) noexcept;
 
-/// The error about `piece` (an IP packet), with as much of it as the error may quote. Who may be answered is
-/// the caller's to ask.
+/// The error about an IP packet (at least its version byte), with as much of it as the error may quote. Who
+/// may be answered is the caller's to ask.
+[[nodiscard]] IcmpError quote(ByteView packet, const IcmpMessage& message);
 [[nodiscard]] IcmpError quote(const Piece& piece, const IcmpMessage& message);
 
 /// Writes the whole error packet, from `source` to the offender's source, to `out`, quoting as much of the

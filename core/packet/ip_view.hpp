@@ -79,6 +79,24 @@ class IpView {
   ByteView bytes_;
 };
 
+/// Whether the IP packet that begins with `header` is addressed to `address`. Too little of a header, or
+/// another family: no.
+[[nodiscard]] inline bool goes_to(ByteView header, const IpAddress& address) noexcept {
+  if (header.size() >= kIpv4MinHeader && (header[0] >> 4) == 4) {
+    return address.family == Family::v4 && std::memcmp(&header[16], address.bytes.data(), 4) == 0;
+  }
+  return header.size() >= kIpv6Header && (header[0] >> 4) == 6 && address.family == Family::v6 &&
+         std::memcmp(&header[24], address.bytes.data(), 16) == 0;
+}
+/// The same of its source.
+[[nodiscard]] inline bool comes_from(ByteView header, const IpAddress& address) noexcept {
+  if (header.size() >= kIpv4MinHeader && (header[0] >> 4) == 4) {
+    return address.family == Family::v4 && std::memcmp(&header[12], address.bytes.data(), 4) == 0;
+  }
+  return header.size() >= kIpv6Header && (header[0] >> 4) == 6 && address.family == Family::v6 &&
+         std::memcmp(&header[8], address.bytes.data(), 16) == 0;
+}
+
 /// Where the transport header is: behind the IPv4 header, or behind those IPv6 extension headers that may
 /// stand before TCP or UDP (hop-by-hop, routing, destination options; RFC 8200 4). The protocol may then be
 /// any other one, a fragment header or AH too. nullopt: a header length that is not possible.

@@ -18,6 +18,7 @@ bool PathMtuTable::learn(BootTime now, const IpAddress& to, uint32_t mtu) {
   if (believed && value > *believed) return false;
   if (!entries_.contains(to)) make_room();
   entries_[to] = {value, now + kPathMtuLifetime};
+  soonest_.reset();
   return !believed || value != *believed;
 }
 
@@ -27,16 +28,28 @@ std::optional<uint32_t> PathMtuTable::find(BootTime now, const IpAddress& to) co
   return it->second.mtu;
 }
 
+void PathMtuTable::forget(const IpAddress& to) {
+  if (entries_.erase(to) != 0) soonest_.reset();
+}
+
+void PathMtuTable::clear() {
+  entries_.clear();
+  soonest_.reset();
+}
+
 void PathMtuTable::expire(BootTime now) {
+  const auto due = next_deadline();
+  if (!due || *due > now) return;
   std::erase_if(entries_, [&](const auto& item) { return item.second.expires <= now; });
+  soonest_.reset();
 }
 
 std::optional<BootTime> PathMtuTable::next_deadline() const noexcept {
-  std::optional<BootTime> out;
+  if (soonest_) return soonest_;
   for (const auto& [address, entry] : entries_) {
-    if (!out || entry.expires < *out) out = entry.expires;
+    if (!soonest_ || entry.expires < *soonest_) soonest_ = entry.expires;
   }
-  return out;
+  return soonest_;
 }
 
 void PathMtuTable::make_room() {

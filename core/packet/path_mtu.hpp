@@ -29,8 +29,8 @@ class PathMtuTable {
   /// The value believed now, if there is one.
   [[nodiscard]] std::optional<uint32_t> find(BootTime now, const IpAddress& to) const noexcept;
   /// The route changed: what was learned of this path is void.
-  void forget(const IpAddress& to) { entries_.erase(to); }
-  void clear() { entries_.clear(); }
+  void forget(const IpAddress& to);
+  void clear();
   /// Drops what has expired.
   void expire(BootTime now);
   /// When expire() has something to do next.
@@ -47,6 +47,8 @@ class PathMtuTable {
   };
   void make_room();
   std::unordered_map<IpAddress, Entry, Hash> entries_;
+  // next_deadline() is asked at every wake-up, and seldom has changed.
+  mutable std::optional<BootTime> soonest_;  // of all entries, if known
 };
 
 }  // namespace hats::packet

@@ -186,7 +186,7 @@ Device::Impl::Route Device::Impl::route_to(PeerId id, ByteView header) const noe
   Peer* peer = find(id);
   if (!peer) return {.reason = DropReason::tx_no_peer};
   if (!peer->endpoint.is_set()) return {.reason = DropReason::tx_no_endpoint};
-  return {.peer = peer, .to_endpoint = goes_to_endpoint(header, peer->endpoint)};
+  return {.peer = peer, .to_endpoint = packet::goes_to(header, peer->endpoint.address)};
 }
 
 Device::Impl::Group& Device::Impl::group_of(Peer& peer, Now now) {

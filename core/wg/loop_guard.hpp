@@ -10,18 +10,6 @@
 
 namespace hats::wg {
 
-/// True if the inner packet that begins with `header` goes to the address of `endpoint`: one look a run of
-/// packets.
-[[nodiscard]] inline bool goes_to_endpoint(ByteView header, const Endpoint& endpoint) noexcept {
-  if (header.size() >= packet::kIpv4MinHeader && (header[0] >> 4) == 4) {
-    return endpoint.address.family == Family::v4 &&
-           std::memcmp(&header[16], endpoint.address.bytes.data(), 4) == 0;
-  }
-  return header.size() >= packet::kIpv6Header && (header[0] >> 4) == 6 &&
-         endpoint.address.family == Family::v6 &&
-         std::memcmp(&header[24], endpoint.address.bytes.data(), 16) == 0;
-}
-
 /// True if a packet that goes to the endpoint's address is our own datagram to it.
 [[nodiscard]] inline bool is_own_datagram(ByteView header, const Endpoint& endpoint,
                                           uint16_t listen_port) noexcept {

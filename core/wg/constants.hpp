@@ -45,6 +45,9 @@ inline constexpr size_t kMaxQueuedHandshakes = 4'096;
 /// With so many waiting, or within kUnderLoadHold after, senders must show a cookie (WG 5.3).
 inline constexpr size_t kUnderLoadQueue = kMaxQueuedHandshakes / 8;
 inline constexpr Duration kUnderLoadHold = seconds(1);
+/// So many handshake messages that need no X25519, as those answered by a cookie (2 us), cost less than one
+/// that does.
+inline constexpr size_t kCheapPerHandshake = 32;
 /// Packets that wait for a session; the oldest is dropped when one of the three limits is passed.
 inline constexpr uint32_t kMaxStagedPackets = 128;                              // a peer
 inline constexpr uint32_t kMaxStagedPeerBytes = 256 * 1'024;                    // a peer

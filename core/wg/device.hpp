@@ -100,7 +100,8 @@ class Device {
   // ---- Handshakes, outputs, time ----
   [[nodiscard]] bool has_handshakes() const noexcept;
   /// Consumes queued handshake messages and makes initiations that are due, by turns, at most `max` of both.
-  /// The caller bounds the time it gives to them: each costs some 100 us.
+  /// The caller bounds the time it gives to them: each costs some 100 us. What needs no X25519 (an answer by
+  /// a cookie, a message over the rate limit) counts 1/kCheapPerHandshake of one.
   void process_handshakes(Now now, size_t max);
   [[nodiscard]] bool poll_datagram(ControlDatagram& out) noexcept;
   [[nodiscard]] bool poll_icmp(IcmpError& out);

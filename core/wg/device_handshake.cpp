@@ -56,41 +56,45 @@ bool Device::has_handshakes() const noexcept {
 
 void Device::process_handshakes(Now now, size_t max) {
   Impl& d = *impl_;
+  size_t budget = max * kCheapPerHandshake;
+  const auto spend = [&](size_t cost) { budget -= std::min(budget, cost); };
   // By turns, so that a flood of messages does not keep us from sending initiations, nor the reverse.
-  while (max > 0 && has_handshakes()) {
+  while (budget > 0 && has_handshakes()) {
     if (!d.initiations.empty()) {
       Peer* peer = d.find(d.initiations.front());
       d.initiations.pop();
       if (peer && peer->initiation_queued) {
         d.make_initiation(*peer, now);
-        --max;
+        spend(kCheapPerHandshake);
       }
     }
-    if (max > 0 && !d.handshakes.empty()) {
-      d.consume(now, d.handshakes.front());
+    if (budget > 0 && !d.handshakes.empty()) {
+      spend(d.consume(now, d.handshakes.front()) ? kCheapPerHandshake : 1);
       d.handshakes.pop();
-      --max;
     }
   }
 }
 
-void Device::Impl::consume(Now now, const QueuedHandshake& queued) {
-  if (!up) return drops.add(DropReason::rx_down);
-  if (!has_identity) return drops.add(DropReason::rx_no_key);
+// True if it took X25519: all else is cheap beside that.
+bool Device::Impl::consume(Now now, const QueuedHandshake& queued) {
+  if (!up || !has_identity) {
+    drops.add(up ? DropReason::rx_no_key : DropReason::rx_down);
+    return false;
+  }
   switch (queued.type) {
     case MessageType::initiation: {
       const auto message = read_message<InitiationMessage>(queued.bytes);
-      if (admit(now, queued, message)) consume_initiation(now, queued, message);
-      break;
+      if (!admit(now, queued, message)) return false;
+      consume_initiation(now, queued, message);
+      return true;
     }
     case MessageType::response: {
       const auto message = read_message<ResponseMessage>(queued.bytes);
-      if (admit(now, queued, message)) consume_response(now, queued, message);
-      break;
+      return admit(now, queued, message) && consume_response(now, queued, message);
     }
     default:
       consume_cookie_reply(now, read_message<CookieReplyMessage>(queued.bytes));
-      break;
+      return false;
   }
 }
 
@@ -160,13 +164,20 @@ void Device::Impl::respond(Peer& peer, Now now, ConsumedInitiation& consumed) {
   push_datagram(message, kHandshakeDs, peer.id, peer.endpoint, peer.source);
 }
 
-void Device::Impl::consume_response(Now now, const QueuedHandshake& queued, const ResponseMessage& message) {
+// False if it answers nothing of ours.
+bool Device::Impl::consume_response(Now now, const QueuedHandshake& queued, const ResponseMessage& message) {
   const uint32_t index = load_le32(message.receiver.data());
   const IndexTable::Entry* entry = indices.find(index);
   Peer* peer = entry && entry->use == IndexUse::handshake ? find(entry->peer) : nullptr;
-  if (!peer || !peer->initiation) return drops.add(DropReason::rx_unknown_index);
+  if (!peer || !peer->initiation) {
+    drops.add(DropReason::rx_unknown_index);
+    return false;
+  }
   auto keys = wg::consume_response(self, peer->remote, *peer->initiation, message);
-  if (!keys) return drops.add(DropReason::rx_handshake_invalid);
+  if (!keys) {
+    drops.add(DropReason::rx_handshake_invalid);
+    return true;
+  }
   // The keypair takes over the index.
   peer->initiation.reset();
   indices.set_use(index, IndexUse::keypair);
@@ -176,6 +187,7 @@ void Device::Impl::consume_response(Now now, const QueuedHandshake& queued, cons
   received_handshake(*peer, now, sizeof message);
   // The responder waits for a packet under the new key: staged data, or else a keepalive.
   send_keepalive(*peer, now);
+  return true;
 }
 
 void Device::Impl::consume_cookie_reply(Now now, const CookieReplyMessage& message) {

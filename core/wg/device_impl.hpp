@@ -97,10 +97,10 @@ struct Device::Impl {
   /// timer sees to it). `retry`: asked for by that timer.
   void want_handshake(Peer& peer, Now now, bool retry = false);
   void make_initiation(Peer& peer, Now now);
-  void consume(Now now, const QueuedHandshake& queued);
+  bool consume(Now now, const QueuedHandshake& queued);
   void consume_initiation(Now now, const QueuedHandshake& queued, const InitiationMessage& message);
   void respond(Peer& peer, Now now, ConsumedInitiation& consumed);
-  void consume_response(Now now, const QueuedHandshake& queued, const ResponseMessage& message);
+  bool consume_response(Now now, const QueuedHandshake& queued, const ResponseMessage& message);
   void consume_cookie_reply(Now now, const CookieReplyMessage& message);
   template <typename Message>
   [[nodiscard]] bool admit(Now now, const QueuedHandshake& queued, const Message& message);

@@ -58,6 +58,29 @@ TEST_F(CookieSimTest, UnderLoadAValidMac1DrawsACookieAndChangesNothingElse) {
   EXPECT_EQ(world.peer(1, 0).rx_bytes, 0U);
 }
 
+TEST_F(CookieSimTest, ManyAnswersByCookieCostOneHandshakeOfTheBudget) {
+  fill_queue(lost(0, Kind::initiation), 2 * kUnderLoad);
+  wg::Device& device = world.device(1);
+  wg::ControlDatagram reply;
+  size_t replies = 0;
+  device.process_handshakes(world.now(), 4);
+  while (device.poll_datagram(reply)) ++replies;
+  EXPECT_EQ(replies, 4U * 32);
+  device.process_handshakes(world.now(), 0);
+  EXPECT_FALSE(device.poll_datagram(reply));
+}
+
+TEST_F(CookieSimTest, HandshakesInEarnestAreCountedOneByOne) {
+  fill_queue(lost(0, Kind::initiation), 1);
+  fill_queue(lost(2, Kind::initiation), 1);
+  wg::Device& device = world.device(1);
+  wg::ControlDatagram response;
+  device.process_handshakes(world.now(), 1);
+  EXPECT_TRUE(device.poll_datagram(response));
+  EXPECT_FALSE(device.poll_datagram(response));
+  EXPECT_TRUE(device.has_handshakes());
+}
+
 TEST_F(CookieSimTest, LoadIsRememberedForASecond) {
   const Datagram initiation = lost(0, Kind::initiation);
   fill_queue(initiation, kUnderLoad);

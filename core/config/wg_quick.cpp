@@ -293,6 +293,7 @@ Parser::Done Parser::read_wg_interface_key(const Line& line, std::string_view ke
     if (!port) return fail(line, port.error());
     config_.listen_port = port->number;
     config_.listen_service = port->service;
+    config_.listen_port_line = line.number;
     return {};
   }
   return put(line, config_.fwmark, parse_fwmark(value));

@@ -65,6 +65,20 @@ AppResult<void> check_name_is_free(const std::string& name) {
   return {};
 }
 
+/// Two files cannot both be brought up: the same interface, or one port for both.
+AppResult<void> check_pair(const InterfaceFile& earlier, const InterfaceFile& file) {
+  if (earlier.name == file.name) {
+    return fail(file.path + ": " + earlier.path + " is the same interface", kExitUsage);
+  }
+  const auto& port = file.config.listen_port;
+  if (port.value_or(0) == 0 || port != earlier.config.listen_port) return {};
+  const ConfigError fault{.line = file.config.listen_port_line,
+                          .key = "ListenPort",
+                          .message = std::to_string(*port) + " is also that of " + earlier.path +
+                                     "; each interface needs a port of its own"};
+  return fail(fault.text(file.path), kExitUsage);
+}
+
 int run_up(const CommandLine& line) {
   std::vector<InterfaceFile> files;
   std::vector<std::string> warnings;
@@ -72,8 +86,7 @@ int run_up(const CommandLine& line) {
     auto file = load_config(word, warnings);
     if (!file) return complain(file.error());
     for (const InterfaceFile& other : files) {
-      if (other.name == file->name)
-        return complain({word + ": " + other.path + " is the same interface", kExitUsage});
+      if (auto fits = check_pair(other, *file); !fits) return complain(fits.error());
     }
     files.push_back(std::move(*file));
   }

@@ -116,7 +116,14 @@ def test_up_with_several_files_is_all_or_nothing():
         pair = Pair(world, start=False)
         other = world.file("wgx.conf", wg_quick_file(Keys(), "10.8.0.1/24", 51821, Keys()))  # the same port
         done = pair.left.hatsd("up", pair.left_file, other, check=False)
-        assert done.returncode == 1 and "51821" in done.stderr, done.stderr
+        assert done.returncode == 2 and f"{other}:3: ListenPort: 51821 is also that of {pair.left_file}" in done.stderr, \
+            done.stderr
+        assert gone(pair.left, "wgl") and gone(pair.left, "wgx") and processes() == []
+        pair.left.start(["socat", "-u", "udp4-recv:51898", "-"])
+        until(lambda: ":51898" in pair.left.out("ss -Hnul"), what="a stranger has the port")
+        other = world.file("wgx.conf", wg_quick_file(Keys(), "10.8.0.1/24", 51898, Keys()))
+        done = pair.left.hatsd("up", pair.left_file, other, check=False)
+        assert done.returncode == 1 and f"{other}:3: ListenPort: " in done.stderr and "51898" in done.stderr, done.stderr
         assert gone(pair.left, "wgl") and gone(pair.left, "wgx") and processes() == []
         other = world.file("wgx.conf", wg_quick_file(Keys(), "10.8.0.1/24", 51899, Keys()))
         pair.left.hatsd("up", pair.left_file, other)
@@ -165,6 +172,43 @@ def test_link_down_forgets_keys_and_link_up_begins_again():
         time.sleep(0.3)
         pair.left.run("ip link set wgl up")
         pair.left.ping("10.9.0.2", 2, wait=6)
+
+
+def test_a_link_that_is_down_has_no_sockets_and_keeps_its_port():
+    with World() as world:
+        pair = Pair(world)
+        pair.check_both_ways(1)
+
+        def ports():
+            return re.findall(r"[*\]0]:(\d+) ", pair.left.out("ss -Hnul"))
+        assert ports() == ["51821", "51821"], ports()
+        pair.left.run("wg set wgl fwmark 77")
+        pair.left.run("ip link set wgl down")
+        until(lambda: ports() == [], what="sockets closed")
+        assert pair.left.out("wg show wgl listen-port") == "51821"
+        pair.left.run("wg set wgl listen-port 51830")
+        assert pair.left.out("wg show wgl listen-port") == "51830" and ports() == [], ports()
+        pair.left.run("ip rule add pref 1 fwmark 77 lookup main")
+        pair.left.run("ip rule add pref 2 to 192.0.2.2 prohibit")
+        pair.left.run("ip link set wgl up")
+        pair.left.ping("10.9.0.2", 1)  # neither this packet nor the mark of the sockets is lost
+        assert ports() == ["51830", "51830"], ports()
+
+
+def test_a_port_taken_while_the_link_is_down_is_told_and_tried_again():
+    with World() as world:
+        pair = Pair(world)
+        pair.left.run("ip link set wgl down")
+        until(lambda: "51821" not in pair.left.out("ss -Hnul"), what="sockets closed")
+        stranger = pair.left.start(["socat", "-u", "udp4-recv:51821", "-"])
+        until(lambda: ":51821" in pair.left.out("ss -Hnul"), what="a stranger has the port")
+        pair.left.run("ip link set wgl up")
+        until(lambda: "UDP port 51821 cannot be used" in pair.left.out([HATSD, "show"]), what="a warning")
+        stranger.terminate()
+        stranger.wait(5)
+        pair.left.run("ip link set wgl down")
+        pair.left.run("ip link set wgl up")
+        pair.left.ping("10.9.0.2", 1, wait=6)
 
 
 def test_a_changed_mtu_is_followed():

@@ -151,11 +151,7 @@ int WgInterface::ensure_sockets() {
 }
 
 int WgInterface::set_mark(uint32_t mark) {
-  const int error = around_.worker.call([&] {
-    const int failed = bound_port_ != 0 ? transport::set_fwmark(tunnel_->sockets(), mark) : 0;
-    if (failed == 0) tunnel_->device().set_fwmark(mark);
-    return failed;
-  });
+  const int error = around_.worker.call([&] { return tunnel_->set_fwmark(mark); });
   if (error == 0) fwmark_ = mark;
   return error;
 }
@@ -213,13 +209,13 @@ std::expected<void, ConfigError> WgInterface::configure(const config::InterfaceC
   if (!config.listen_service.empty()) {
     const auto port = service_port(config.listen_service);
     if (!port) {
-      return device_fault(1, "ListenPort", unknown_service(config.listen_service));
+      return device_fault(config.listen_port_line, "ListenPort", unknown_service(config.listen_service));
     }
     update.listen_port = port;
   }
   const uint16_t port = update.listen_port.value_or(0);
   if (const int error = carry_out(std::move(update)); error != 0) {
-    return device_fault(1, "ListenPort", port_fault(port, error));
+    return device_fault(config.listen_port_line, "ListenPort", port_fault(port, error));
   }
   watch_names(config);
   return {};
@@ -230,7 +226,8 @@ std::expected<void, ConfigError> WgInterface::reconfigure(const config::Interfac
   config::ConfigChanges changes = config::diff(old_config, new_config);
   if (!changes.listen_service.empty()) {
     const auto port = service_port(changes.listen_service);
-    if (!port) return device_fault(1, "ListenPort", unknown_service(changes.listen_service));
+    if (!port)
+      return device_fault(new_config.listen_port_line, "ListenPort", unknown_service(changes.listen_service));
     changes.device.listen_port = port;
   }
   const uint16_t port = changes.device.listen_port.value_or(0);
@@ -238,7 +235,7 @@ std::expected<void, ConfigError> WgInterface::reconfigure(const config::Interfac
     if (peer.remove || peer.endpoint) resolver_.forget(peer.public_key);
   }
   if (const int error = carry_out(std::move(changes.device)); error != 0) {
-    return device_fault(1, "ListenPort", port_fault(port, error));
+    return device_fault(new_config.listen_port_line, "ListenPort", port_fault(port, error));
   }
   for (const config::NamedEndpoint& named : changes.names) resolver_.watch(named.public_key, named.endpoint);
   return {};
@@ -248,13 +245,13 @@ std::expected<void, ConfigError> WgInterface::reconfigure(const config::Interfac
 
 void WgInterface::set_link(uint32_t mtu, bool up) {
   mtu_ = mtu;
-  if (up) {
-    if (const int error = ensure_sockets(); error != 0) warn(port_fault(asked_port_, error));
-  }
-  around_.worker.call([&] {
+  int error = up ? ensure_sockets() : 0;
+  const int reopening = around_.worker.call([&] {
     tunnel_->device().set_mtu(mtu);
-    tunnel_->set_up(read_clocks(), up);
+    return tunnel_->set_up(read_clocks(), up);
   });
+  if (error == 0) error = reopening;
+  if (error != 0) warn(port_fault(bound_port_ != 0 ? bound_port_ : asked_port_, error));
   up_ = up;
 }
 

@@ -55,6 +55,28 @@ void WgTunnel::set_sockets(transport::UdpSockets sockets) {
   sockets_ = std::move(sockets);
   device_.set_listen_port(sockets_.port);
   if (attached_) add_sockets();
+  if (went_down_) close_sockets();
+}
+
+int WgTunnel::set_fwmark(uint32_t mark) {
+  if (const int error = transport::set_fwmark(sockets_, mark); error != 0) return error;
+  fwmark_ = mark;
+  device_.set_fwmark(mark);
+  return 0;
+}
+
+int WgTunnel::open_sockets_again() {
+  if (sockets_.port == 0 || sockets_.v4) return 0;
+  auto opened = transport::open_udp(sockets_.port, fwmark_);
+  if (!opened) return opened.error();
+  set_sockets(std::move(*opened));
+  return 0;
+}
+
+void WgTunnel::close_sockets() {
+  if (attached_) remove_sockets();
+  sockets_.v4.reset();
+  sockets_.v6.reset();
 }
 
 void WgTunnel::add_sockets() {
@@ -242,10 +264,14 @@ void WgTunnel::on_tun_closed() {
   notify_(Notice::closed);
 }
 
-void WgTunnel::set_up(Now now, bool up) {
-  if (up == up_) return;
+int WgTunnel::set_up(Now now, bool up) {
+  went_down_ = !up && (up_ || went_down_);
+  const int error = up ? open_sockets_again() : 0;
+  if (up == up_) return error;
+  if (!up) close_sockets();
   up_ = up;
   device_.set_up(now, up);
+  return error;
 }
 
 // ---- Handshakes, timers, outputs ----

@@ -65,8 +65,11 @@ class WgTunnel {
   void detach();
   /// Puts new sockets in the place of the old ones, which are closed.
   void set_sockets(transport::UdpSockets sockets);
-  [[nodiscard]] const transport::UdpSockets& sockets() const { return sockets_; }
-  void set_up(Now now, bool up);
+  /// SO_MARK of the sockets, and of those that follow. 0 or errno.
+  [[nodiscard]] int set_fwmark(uint32_t mark);
+  /// A link that goes down closes its sockets and keeps the port's number, as the kernel's (wg_stop); one
+  /// that comes up has them again. 0, or the errno of opening them: then the next call tries once more.
+  int set_up(Now now, bool up);
   [[nodiscard]] wg::Device& device() { return device_; }
   [[nodiscard]] const tun::TunDevice& tun() const { return tun_; }
   [[nodiscard]] const TunnelCounters& counters() const { return counters_; }
@@ -99,16 +102,20 @@ class WgTunnel {
   [[nodiscard]] transport::Tag socket_tag(const Endpoint& to) const;
   void add_sockets();
   void remove_sockets();
+  [[nodiscard]] int open_sockets_again();
+  void close_sockets();
 
   uint32_t slot_;
   tun::TunDevice tun_;
   WorkerParts parts_;
   wg::Device device_;
-  transport::UdpSockets sockets_;
+  transport::UdpSockets sockets_;  // closed ones keep their port
+  uint32_t fwmark_ = 0;
   packet::MergeLimits merge_limits_;
   Notify notify_;
   TunnelCounters counters_;
   bool up_ = false;
+  bool went_down_ = false;  // since it was up
   bool attached_ = false;
   bool tun_dead_ = false;
 };

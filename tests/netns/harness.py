@@ -7,6 +7,8 @@ behind, processes included, ends with it.
 Every function named test_* is one test; its name is the sentence that it proves. A test that lacks what it needs calls
 skip(reason). Which backends the daemons use comes from the environment (HATSD_IO, HATSD_TUN_OFFLOAD, HATSD_AEAD).
 """
+import contextlib
+import ctypes
 import inspect
 import json
 import os
@@ -20,6 +22,7 @@ import traceback
 
 HATSD = os.environ.get("HATSD", "hatsd-user")
 SKIPPED = 77
+CLONE_NEWNET = 0x40000000
 
 
 class Skip(Exception):
@@ -128,6 +131,20 @@ class Host:
                 process.wait()
         self.daemons = []
         command(f"ip netns del {self.name}", check=False)
+
+
+@contextlib.contextmanager
+def inside(host):
+    """Sockets made within belong to the host's namespace. Of the calling thread."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    back, there = os.open("/proc/thread-self/ns/net", os.O_RDONLY), os.open(f"/run/netns/{host.name}", os.O_RDONLY)
+    assert libc.setns(there, CLONE_NEWNET) == 0
+    try:
+        yield
+    finally:
+        assert libc.setns(back, CLONE_NEWNET) == 0
+        os.close(back)
+        os.close(there)
 
 
 class World:

@@ -5,11 +5,11 @@ What must hold each time: the daemon lives, honest traffic goes on, memory and d
 used once the attack is over.
 """
 import contextlib
-import ctypes
 import glob
 import json
 import os
 import random
+import re
 import signal
 import socket
 import stat
@@ -19,25 +19,10 @@ import time
 from base64 import b64decode
 
 import harness
-from harness import HATSD, Keys, Pair, World, until, wg_quick_file
+from harness import HATSD, Keys, Pair, World, inside, until, wg_quick_file
 from noise import Peer, echo, ipv4, with_mac1
 
 UDP_SEGMENT = 103
-CLONE_NEWNET = 0x40000000
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-@contextlib.contextmanager
-def inside(host):
-    """Sockets made within belong to the host's namespace. Of the calling thread."""
-    back, there = os.open("/proc/thread-self/ns/net", os.O_RDONLY), os.open(f"/run/netns/{host.name}", os.O_RDONLY)
-    assert libc.setns(there, CLONE_NEWNET) == 0
-    try:
-        yield
-    finally:
-        assert libc.setns(back, CLONE_NEWNET) == 0
-        os.close(back)
-        os.close(there)
 
 
 def status(host, name):
@@ -186,65 +171,109 @@ def forged_initiation(public):
     return with_mac1(b"\1\0\0\0" + os.urandom(112), public)
 
 
-def test_a_flood_of_forged_initiations_leaves_the_session_alone_and_is_answered_by_cookies():
-    with World() as world:
-        pair = Pair(world)
-        pair.check_both_ways()
-        right = next(int(os.path.basename(path).split(".")[0]) for path in glob.glob("/run/hatsd-user/*.sock")
-                     if "51822" in pair.right.out("ss -Hnulp") and
-                     f"pid={os.path.basename(path).split('.')[0]}," in pair.right.out("ss -Hnulp"))
-        vitals = Vitals(right)
+class Flood:
+    """Forged initiations with a valid mac1 from 40 addresses of the left host to the right one, for `seconds` or as
+    long as the block lasts. Many at a time, as segments of one send: it is to fill the queue, not to measure Python."""
+
+    def __init__(self, pair, seconds):
         public = b64decode(pair.right_keys.public)
-        # many at a time, as segments of one send: this test is to fill the queue, not to measure Python
-        segments = [b"".join(forged_initiation(public) for _ in range(60)) for _ in range(10)]
+        self.segments = [b"".join(forged_initiation(public) for _ in range(60)) for _ in range(10)]
+        self.end = time.monotonic() + seconds
+        self.sent, self.sockets = 0, []
         sources = [f"192.0.2.{number}" for number in range(100, 140)]
-        for address in sources:
-            pair.left.run(f"ip address add {address}/24 dev eth0")
-        sockets = []
+        pair.left.sh("".join(f"ip address add {address}/24 dev eth0\n" for address in sources))
         with inside(pair.left):
-            own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             for address in sources:
                 line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
                 line.bind((address, 0))
                 line.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 148)
-                sockets.append(line)
-        end = time.monotonic() + 5
-        sent = [0]
+                self.sockets.append(line)
+        self.thread = threading.Thread(target=self.run)
 
-        def flood():
-            while time.monotonic() < end:
-                for line in sockets:
-                    time.sleep(0.001)
-                    line.sendto(segments[sent[0] % len(segments)], ("192.0.2.2", 51822))
-                    sent[0] += 60
+    def run(self):
+        while time.monotonic() < self.end:
+            for line in self.sockets:
+                time.sleep(0.001)
+                line.sendto(self.segments[self.sent % len(self.segments)], ("192.0.2.2", 51822))
+                self.sent += 60
 
-        thread = threading.Thread(target=flood)
-        thread.start()
-        time.sleep(1)
-        for _ in range(50):
-            own.sendto(os.urandom(148), ("192.0.2.2", 51822))  # without mac1: no answer, under load or not
-        own.settimeout(0.5)
-        try:
-            raise AssertionError(f"answered: {own.recv(2000).hex()}")
-        except socket.timeout:
-            pass
-        reply = b""
-        for _ in range(100):  # most find the socket's buffer or the queue full
-            for _ in range(10):
-                own.sendto(segments[0][:148], ("192.0.2.2", 51822))
-            with contextlib.suppress(TimeoutError):
-                own.settimeout(0.03)
-                reply = own.recv(2000)
-                break
-        assert len(reply) == 64 and reply[:4] == b"\3\0\0\0" and reply[4:8] == segments[0][4:8], reply.hex()
-        done = pair.left.ping("10.9.0.2", 20, check=False)
-        thread.join()
+    def join(self):
+        self.thread.join()
+        for line in self.sockets:
+            line.close()
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.end = 0
+        self.join()
+
+
+def data_process_of(host, port):
+    """Of the only daemon with this UDP port."""
+    return int(re.search(r"pid=(\d+)", host.out(f"ss -Hnulp sport = :{port}")).group(1))
+
+
+def test_a_flood_of_forged_initiations_leaves_the_session_alone_and_is_answered_by_cookies():
+    with World() as world:
+        pair = Pair(world)
+        pair.check_both_ways()
+        vitals = Vitals(data_process_of(pair.right, 51822))
+        with inside(pair.left):
+            own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with Flood(pair, 5) as flood:
+            time.sleep(1)
+            for _ in range(50):
+                own.sendto(os.urandom(148), ("192.0.2.2", 51822))  # without mac1: no answer, under load or not
+            own.settimeout(0.5)
+            try:
+                raise AssertionError(f"answered: {own.recv(2000).hex()}")
+            except socket.timeout:
+                pass
+            forged, reply = flood.segments[0][:148], b""
+            for _ in range(100):  # most find the socket's buffer or the queue full
+                for _ in range(10):
+                    own.sendto(forged, ("192.0.2.2", 51822))
+                with contextlib.suppress(TimeoutError):
+                    own.settimeout(0.03)
+                    reply = own.recv(2000)
+                    break
+            assert len(reply) == 64 and reply[:4] == b"\3\0\0\0" and reply[4:8] == forged[4:8], reply.hex()
+            done = pair.left.ping("10.9.0.2", 20, check=False)
+            flood.join()
         lost = 20 - int(done.stdout.split(" received")[0].split()[-1])
-        print(f"{sent[0]} forged, {lost} of 20 pings lost", flush=True)
+        print(f"{flood.sent} forged, {lost} of 20 pings lost", flush=True)
         assert lost <= 4, done.stdout
         vitals.check(growth=24 << 20)
         vitals.check_idle()
         pair.check_both_ways()
+
+
+def test_a_new_peer_gets_its_session_while_the_flood_goes_on():
+    with World() as world:
+        pair = Pair(world)
+        guest, keys = world.host("guest"), Keys()
+        world.wire(guest, pair.right, ["198.51.100.3/24"], ["198.51.100.2/24"], right_name="eth1")
+        pair.right.run(["wg", "set", "wgr", "peer", keys.public, "allowed-ips", "10.9.0.3/32"])
+        guest_file = world.file("wgg.conf", wg_quick_file(keys, "10.9.0.3/24", 51823, pair.right_keys,
+                                                          "198.51.100.2:51822"))
+
+        def cookies():
+            return status(pair.right, "wgr")["drops"]["rx_cookie_sent"]
+
+        with Flood(pair, 120) as flood:
+            until(lambda: cookies() > 1000, timeout=30, what="the flood is one")
+            before = cookies()
+            guest.hatsd("up", guest_file)
+            guest.start("ping -n -i 0.5 10.9.0.2")
+            # the first is answered by a cookie, those that find a buffer full are lost: another each 5 s
+            until(lambda: guest.out("wg show wgg latest-handshakes").split()[1] != "0", timeout=75, what="a session")
+            assert cookies() > before and flood.thread.is_alive(), "it had no flood to pass"
+            done = guest.ping("10.9.0.2", 20, check=False)
+            assert int(done.stdout.split(" received")[0].split()[-1]) >= 16, done.stdout
+        guest.ping("10.9.0.2")
 
 
 def local(path):

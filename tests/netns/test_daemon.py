@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""The daemon itself: descriptors that others hand to it, several workers, and what sanitizers say of it."""
+import fcntl
+import json
+import os
+import re
+import socket
+import struct
+import subprocess
+
+import harness
+from harness import HATSD, Keys, Pair, World, inside, iperf, until, wg_quick_file
+
+TUNSETIFF = 0x400454ca
+RACY = os.environ.get("HATSD_RACY")
+IFF_TUN, IFF_NO_PI, IFF_VNET_HDR = 0x0001, 0x1000, 0x4000
+
+
+def tun(host, name, flags):
+    """A TUN device of ours in the host's namespace: its descriptor."""
+    with inside(host):
+        fd = os.open("/dev/net/tun", os.O_RDWR)
+        fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI | flags))
+    os.set_inheritable(fd, True)
+    return fd
+
+
+def listening(path):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    line = socket.socket(socket.AF_UNIX)
+    line.bind(path)
+    line.listen()
+    line.set_inheritable(True)
+    return line
+
+
+def start_with(host, name, variables, descriptors):
+    """`hatsd-user NAME` with descriptors of ours, which are its alone afterwards."""
+    done = subprocess.run(host.words([HATSD, name]), env=dict(os.environ, **variables), pass_fds=descriptors,
+                          capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    return done.returncode, done.stderr
+
+
+def set_up_as_left(pair, name):
+    """Gives interface `name` on the left host what the pair's own left file says."""
+    pair.left.run(["wg", "set", name, "listen-port", "51821", "private-key",
+                   pair.world.file("key", pair.left_keys.private), "peer", pair.right_keys.public,
+                   "endpoint", "192.0.2.2:51822", "allowed-ips", "0.0.0.0/0,::/0"])
+    pair.left.sh(f"ip address add 10.9.0.1/24 dev {name}; ip address add fd09::1/64 dev {name}; ip link set {name} up")
+
+
+def test_a_tun_device_given_by_its_descriptor_is_served_with_and_without_offloads():
+    for flags in (0, IFF_VNET_HDR):
+        with World() as world:
+            pair = Pair(world, start=False)
+            pair.right.hatsd("up", pair.right_file)
+            fd = tun(pair.left, "wgt", flags)
+            code, said = start_with(pair.left, "wgt", {"WG_TUN_FD": str(fd)}, [fd])
+            os.close(fd)
+            assert code == 0, said
+            set_up_as_left(pair, "wgt")
+            pair.check_both_ways(2)
+            iperf(pair.left, pair.right, "10.9.0.2", 1)
+            pair.left.hatsd("down", "wgt")
+            assert "wgt" not in pair.left.out("ip -br link"), "the device outlives its only descriptor"
+
+
+def test_a_wg_socket_given_by_its_descriptor_is_served():
+    with World() as world:
+        pair = Pair(world, start=False)
+        pair.right.hatsd("up", pair.right_file)
+        path = "/run/wireguard/wgt.sock"
+        line = listening(path)
+        code, said = start_with(pair.left, "wgt", {"WG_UAPI_FD": str(line.fileno())}, [line.fileno()])
+        line.close()
+        assert code == 0, said
+        set_up_as_left(pair, "wgt")
+        pair.check_both_ways(2)
+        assert pair.right_keys.public in pair.left.out("wg show wgt")
+        os.remove(path)
+        until(lambda: "wgt" not in pair.left.out("ip -br link"), what="it ends with its socket")
+
+
+def test_both_descriptors_together_and_what_is_none_is_refused():
+    with World() as world:
+        pair = Pair(world, start=False)
+        pair.right.hatsd("up", pair.right_file)
+        fd, line = tun(pair.left, "wgt", IFF_VNET_HDR), listening("/run/wireguard/wgt.sock")
+        for variables, what in (({"WG_TUN_FD": "999"}, "WG_TUN_FD"), ({"WG_UAPI_FD": "x"}, "WG_UAPI_FD"),
+                                ({"WG_TUN_FD": str(line.fileno())}, "TUN"), ({"WG_UAPI_FD": str(fd)}, "WG_UAPI_FD")):
+            code, said = start_with(pair.left, "wgx", variables, [fd, line.fileno()])
+            assert code != 0 and what in said, (variables, code, said)
+            assert "wgx" not in pair.left.out("ip -br link"), variables
+        variables = {"WG_TUN_FD": str(fd), "WG_UAPI_FD": str(line.fileno())}
+        code, said = start_with(pair.left, "wgt", variables, [fd, line.fileno()])
+        os.close(fd)
+        line.close()
+        assert code == 0, said
+        set_up_as_left(pair, "wgt")
+        pair.check_both_ways(2)
+
+
+def two_tunnels(world, **options):
+    """Two tunnels between the same two hosts, each pair of ends served by one process."""
+    pair = Pair(world, start=False, **options)
+    left, right = Keys(), Keys()
+    second = [world.file("wgl2.conf", wg_quick_file(left, "10.8.0.1/24", 51831, right, "192.0.2.2:51832",
+                                                    allowed="10.8.0.0/24")),
+              world.file("wgr2.conf", wg_quick_file(right, "10.8.0.2/24", 51832, left, "192.0.2.1:51831",
+                                                    allowed="10.8.0.0/24"))]
+    pair.left.hatsd("up", "--workers", "2", pair.left_file, second[0])
+    pair.right.hatsd("up", "--workers", "2", pair.right_file, second[1])
+    return pair
+
+
+def test_two_workers_carry_two_tunnels_side_by_side():
+    with World() as world:
+        pair = two_tunnels(world)
+        pair.check_both_ways(2)
+        pair.left.ping("10.8.0.2", 2)
+        process = re.search(r"pid=(\d+)", pair.left.out("ss -Hnulp sport = :51821")).group(1)
+        assert f"pid={process}," in pair.left.out("ss -Hnulp sport = :51831"), "one process serves both"
+        shown = pair.left.out([HATSD, "show"])
+        assert "wgl\n" in shown and "wgl2\n" in shown, shown
+        server = pair.right.start(["iperf3", "-s", "-1", "-p", "5301"])
+        until(lambda: ":5301" in pair.right.out("ss -Hltn"), what="iperf3 server listening")
+        other = pair.left.start(["iperf3", "-c", "10.8.0.2", "-p", "5301", "-t", "3"])
+        bits, _ = iperf(pair.left, pair.right, "10.9.0.2", 3)
+        assert other.wait(30) == 0 and server.wait(30) == 0
+        assert bits > 1e6, bits
+        for entry in json.loads(pair.left.hatsd("show", "--json").stdout)["interfaces"]:
+            sent = sum(int(peer["tx_bytes"]) for peer in entry["peers"])
+            assert sent > 100_000, (entry["name"], sent)
+        loops = [entry["counters"]["udp_datagrams_sent"]
+                 for entry in json.loads(pair.left.hatsd("show", "--json").stdout)["interfaces"]]
+        assert min(loops) > 50 and len(set(loops)) == 2, f"each tunnel has a worker of its own: {loops}"
+        pair.left.hatsd("down", "wgl")
+        pair.left.ping("10.8.0.2", 2)
+        pair.left.hatsd("up", pair.left_file)
+        pair.check_both_ways(1)
+
+
+def test_what_a_sanitizer_says_in_a_daemon_fails_the_test():
+    """With a program that has a data race, where the build has ThreadSanitizer; else with its report alone."""
+    told = ""
+    try:
+        with World() as world:
+            if RACY:
+                racy = world.host("solo").start([RACY])  # daemons have no terminal either
+                assert racy.wait(20) == 66, "ThreadSanitizer has overlooked the race"
+            else:
+                with open(f"{harness.SANITIZER_LOG}.1234", "w") as report:
+                    report.write("WARNING: ThreadSanitizer: data race (pid=1234)\n")
+    except AssertionError as fault:
+        told = str(fault)
+    assert "a sanitizer complains" in told and "data race" in told, f"a report was overlooked: {told}"
+    assert harness.sanitizer_reports() == "", "a report is told once"
+
+
+harness.main(globals())

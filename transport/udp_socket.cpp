@@ -3,7 +3,6 @@
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
 
@@ -12,26 +11,11 @@ namespace {
 
 /// Tries to find a port that is free in both families, when any will do (as the kernel's WireGuard).
 constexpr int kPortTries = 100;
-/// Bytes asked for each socket buffer (the kernel doubles it for its own bookkeeping). Small enough that a
-/// full buffer adds little delay: 512 KiB against 8 MB halved the 99th percentile under load.
-constexpr int kSocketBuffer = 512 * 1024;
-
-int set_int(int fd, int level, int name, int value) {
-  return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : errno;
-}
-
-// FORCE needs CAP_NET_ADMIN in the first user namespace; the plain option is capped by net.core.*mem_max.
-void set_buffer(int fd, int forced, int plain) {
-  if (set_int(fd, SOL_SOCKET, forced, kSocketBuffer) != 0) {
-    static_cast<void>(set_int(fd, SOL_SOCKET, plain, kSocketBuffer));
-  }
-}
 
 // What the data path relies on must succeed; what only makes it faster may fail.
 int set_common(int fd, uint32_t fwmark) {
   if (fwmark != 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &fwmark, sizeof fwmark) != 0) return errno;
-  set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
-  set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+  set_buffers(fd, kSocketBuffer, kSocketBuffer);
   static_cast<void>(set_int(fd, IPPROTO_UDP, UDP_GRO, 1));  // Linux 5.0
   return 0;
 }
@@ -99,19 +83,6 @@ std::expected<UdpSockets, int> open_pair(uint16_t port, uint32_t fwmark) {
 }
 
 }  // namespace
-
-UniqueFd& UniqueFd::operator=(UniqueFd&& other) noexcept {
-  if (this != &other) {
-    reset();
-    fd_ = other.release();
-  }
-  return *this;
-}
-
-void UniqueFd::reset() noexcept {
-  if (fd_ >= 0) close(fd_);
-  fd_ = -1;
-}
 
 std::expected<UdpSockets, int> open_udp(uint16_t port, uint32_t fwmark) {
   auto out = open_pair(port, fwmark);

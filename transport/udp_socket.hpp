@@ -4,30 +4,9 @@
 #include <cstdint>
 #include <expected>
 
-#include "core/base/address.hpp"
+#include "transport/socket.hpp"
 
 namespace hats::transport {
-
-/// Owns a file descriptor.
-class UniqueFd {
- public:
-  UniqueFd() = default;
-  explicit UniqueFd(int fd) : fd_(fd) {}
-  UniqueFd(UniqueFd&& other) noexcept : fd_(other.release()) {}
-  UniqueFd& operator=(UniqueFd&& other) noexcept;
-  ~UniqueFd() { reset(); }
-  [[nodiscard]] int get() const { return fd_; }
-  [[nodiscard]] explicit operator bool() const { return fd_ >= 0; }
-  int release() {
-    int fd = fd_;
-    fd_ = -1;
-    return fd;
-  }
-  void reset() noexcept;
-
- private:
-  int fd_ = -1;
-};
 
 struct UdpSockets {
   UniqueFd v4, v6;  // v6 is empty on a host without IPv6 (EAFNOSUPPORT)

@@ -60,9 +60,9 @@ struct OutboundBatch {
 /// One receive of a raw socket. GRO may have merged several outer packets into one of up to 64 KiB
 /// (formats.md 5.5).
 struct Received {
-  ByteSpan bytes;  // IPv4: from the outer header on. IPv6: what follows the outer and extension headers
+  ByteSpan bytes{};  // IPv4: from the outer header on. IPv6: what follows the outer and extension headers
   Kind kind = Kind::gre;
-  IpAddress from, to;            // of the outer packet; IPv4's are read from `bytes`, and need not be set
+  IpAddress from{}, to{};        // of the outer packet; IPv4's are read from `bytes`, and need not be set
   uint32_t interface_index = 0;  // it came by; 0: unknown
   uint8_t ds = 0;                // outer traffic class of IPv6; of IPv4 read from `bytes`
   uint8_t hop_limit = 0;         // IPv6

@@ -2,33 +2,13 @@
 // without a single call of operator new.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <new>
-
 #include "tests/sim/world.hpp"
-
-namespace {
-[[maybe_unused]] size_t g_allocations = 0;
-}  // namespace
-
-// A sanitizer has its own operator new, and would miss what passes it by.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define HATS_COUNTS_ALLOCATIONS
-void* operator new(size_t size) {
-  ++g_allocations;
-  if (void* out = std::malloc(size)) return out;
-  std::abort();
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, size_t) noexcept {
-  std::free(memory);
-}
-#endif
+#include "tests/support/allocations.hpp"
 
 namespace hats::sim {
 namespace {
+
+using hats::testing::g_allocations;
 
 TEST(AllocationTest, SteadyTrafficAllocatesNothing) {
 #ifndef HATS_COUNTS_ALLOCATIONS

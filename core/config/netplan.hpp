@@ -1,0 +1,39 @@
+// netplan's `tunnels:` (formats.md 3). Pure: texts in, value or error out. In netplan's files only `tunnels:`
+// is ours; the rest is not judged, but each file must be YAML.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/config_error.hpp"
+#include "core/config/interface_config.hpp"
+#include "core/config/source_text.hpp"
+
+namespace hats::config {
+
+/// A file that a tunnel takes a key from: `key` or `peers: keys: shared` that begins with '/'.
+struct NetplanKeyFile {
+  std::string path;
+  ConfigError named{};  // where and by which key; its message is for the caller to fill in
+};
+
+/// The tunnel `name` out of the merged files. `sources` are in merge order: a later scalar overwrites,
+/// sequences go on, mappings merge. `key_files` are the texts of netplan_key_files(), by path. The first
+/// fault is the error, and names its file; so do warnings.
+[[nodiscard]] ConfigResult<InterfaceConfig> parse_netplan(std::span<const SourceText> sources,
+                                                          std::string_view name,
+                                                          std::span<const SourceText> key_files = {});
+
+/// The names under `tunnels:` in all files, each once, in the order of their first mention; whatever their
+/// mode.
+[[nodiscard]] ConfigResult<std::vector<std::string>> netplan_tunnel_names(
+    std::span<const SourceText> sources);
+
+/// The key files that parse_netplan() will want, each once. Only text is looked at: a file that is faulty
+/// yields none, and parse_netplan() says why.
+[[nodiscard]] std::vector<NetplanKeyFile> netplan_key_files(std::span<const SourceText> sources,
+                                                            std::string_view name);
+
+}  // namespace hats::config

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "tools/hatsd-user/daemon/privileges.hpp"
+#include "tools/hatsd-user/daemon/wg_interface.hpp"
 
 namespace hats::app {
 
@@ -78,12 +79,12 @@ AppResult<void> Daemon::start_workers() {
   return {};
 }
 
-AppResult<WgInterface*> Daemon::add(const WgInterface::Options& options) {
+AppResult<Interface*> Daemon::add(const Interface::Options& options) {
   const auto worker = std::min_element(workers_.begin(), workers_.end(), [](const auto& a, const auto& b) {
-    return a->tunnels() < b->tunnels();
+    return a->members() < b->members();
   });
   auto made = WgInterface::create(options, {.io = io_, .worker = **worker, .netlink = *netlink_},
-                                  [this](WgInterface& interface, Ending why) { end(interface, why, [] {}); });
+                                  [this](Interface& interface, Ending why) { end(interface, why, [] {}); });
   if (!made) return std::unexpected(made.error());
   for (const std::string& warning : warnings_) (*made)->warn(warning);
   entries_.push_back({.interface = std::move(*made), .ending = false});
@@ -97,33 +98,33 @@ AppResult<void> Daemon::serve_control() {
   return {};
 }
 
-WgInterface* Daemon::find(const std::string& name) {
+Interface* Daemon::find(const std::string& name) {
   for (const Entry& entry : entries_) {
     if (entry.interface->name() == name) return entry.interface.get();
   }
   return nullptr;
 }
 
-std::vector<WgInterface*> Daemon::interfaces() {
-  std::vector<WgInterface*> out;
+std::vector<Interface*> Daemon::interfaces() {
+  std::vector<Interface*> out;
   for (const Entry& entry : entries_) out.push_back(entry.interface.get());
   return out;
 }
 
-Daemon::Entry* Daemon::entry_of(const WgInterface& interface) {
+Daemon::Entry* Daemon::entry_of(const Interface& interface) {
   const auto found = std::find_if(entries_.begin(), entries_.end(),
                                   [&](const Entry& entry) { return entry.interface.get() == &interface; });
   return found == entries_.end() ? nullptr : &*found;
 }
 
-void Daemon::remove(WgInterface& interface) {
+void Daemon::remove(Interface& interface) {
   const Entry* entry = entry_of(interface);
   if (entry == nullptr) return;
   spdlog::info("{}: gone", interface.name());
   entries_.erase(entries_.begin() + (entry - entries_.data()));
 }
 
-void Daemon::end(WgInterface& interface, Ending why, std::function<void()> done) {
+void Daemon::end(Interface& interface, Ending why, std::function<void()> done) {
   Entry* entry = entry_of(interface);
   if (entry == nullptr) return;
   // Told when all is undone, which is later than when the link is gone: hooks may still run.
@@ -146,8 +147,7 @@ void Daemon::end(WgInterface& interface, Ending why, std::function<void()> done)
 
 void Daemon::end_all() {
   // Last made, first gone: a tunnel within a tunnel ends before the outer one.
-  for (const auto interfaces = this->interfaces();
-       WgInterface * interface : interfaces | std::views::reverse) {
+  for (const auto interfaces = this->interfaces(); Interface * interface : interfaces | std::views::reverse) {
     end(*interface, Ending::asked, [] {});
   }
 }
@@ -178,10 +178,10 @@ void Daemon::read_link_events() {
       source_check_->async_wait([this](boost::system::error_code error) {
         source_check_due_ = false;
         if (error) return;
-        for (WgInterface* interface : interfaces()) interface->check_sources();
+        for (Interface* interface : interfaces()) interface->check_routes();
       });
     }
-    for (WgInterface* interface : interfaces()) {
+    for (Interface* interface : interfaces()) {
       if (event.kind == Kind::overrun) {
         interface->refresh_link();
       } else {
@@ -195,7 +195,7 @@ void Daemon::keep_up() {
   upkeep_->expires_after(kUpkeepPeriod);
   upkeep_->async_wait([this](boost::system::error_code error) {
     if (error) return;
-    for (WgInterface* interface : interfaces()) interface->check_names();
+    for (Interface* interface : interfaces()) interface->check_names();
     keep_up();
   });
 }
@@ -211,7 +211,7 @@ nlohmann::json Daemon::control_show() {
 }
 
 void Daemon::control_down(const std::string& name, ControlReply reply) {
-  WgInterface* interface = find(name);
+  Interface* interface = find(name);
   if (interface == nullptr) {
     reply({{"error", name + ": no such interface"}});
     return;
@@ -220,7 +220,7 @@ void Daemon::control_down(const std::string& name, ControlReply reply) {
 }
 
 void Daemon::control_reload(const std::string& name, std::string text, ControlReply reply) {
-  WgInterface* interface = find(name);
+  Interface* interface = find(name);
   if (interface == nullptr || host_ == nullptr) {
     reply({{"error", name + ": no such interface"}});
     return;

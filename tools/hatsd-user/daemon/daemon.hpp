@@ -15,8 +15,8 @@
 #include "tools/hatsd-user/daemon/app_error.hpp"
 #include "tools/hatsd-user/daemon/host_side.hpp"
 #include "tools/hatsd-user/daemon/icmp_sender.hpp"
+#include "tools/hatsd-user/daemon/interface.hpp"
 #include "tools/hatsd-user/daemon/settings.hpp"
-#include "tools/hatsd-user/daemon/wg_interface.hpp"
 #include "tools/hatsd-user/daemon/worker.hpp"
 #include "tun/link.hpp"
 
@@ -32,19 +32,19 @@ class Daemon final : public ControlTarget {
   /// Opens what needs root's rights, gives them up, starts the workers. Before any other thread exists.
   AppResult<void> start();
   /// Makes an interface, on the worker that has the fewest.
-  AppResult<WgInterface*> add(const WgInterface::Options& options);
+  AppResult<Interface*> add(const Interface::Options& options);
   /// Makes /run/hatsd-user/PID.sock.
   AppResult<void> serve_control();
   /// Who undoes the host's part. Before run().
   void set_host(HostSide& host) { host_ = &host; }
 
   [[nodiscard]] boost::asio::io_context& io() { return io_; }
-  [[nodiscard]] WgInterface* find(const std::string& name);
-  [[nodiscard]] std::vector<WgInterface*> interfaces();
+  [[nodiscard]] Interface* find(const std::string& name);
+  [[nodiscard]] std::vector<Interface*> interfaces();
   /// Deletes an interface, and nothing else of it.
-  void remove(WgInterface& interface);
+  void remove(Interface& interface);
   /// Ends an interface in the right order; `done` is called when it is gone. Asked twice, both are told.
-  void end(WgInterface& interface, Ending why, std::function<void()> done);
+  void end(Interface& interface, Ending why, std::function<void()> done);
   void end_all();
 
   /// Serves until the last interface is gone.
@@ -59,11 +59,11 @@ class Daemon final : public ControlTarget {
 
  private:
   struct Entry {
-    std::unique_ptr<WgInterface> interface;
+    std::unique_ptr<Interface> interface;
     bool ending = false;
   };
   AppResult<void> start_workers();
-  Entry* entry_of(const WgInterface& interface);
+  Entry* entry_of(const Interface& interface);
   void wait_for_link_events();
   void read_link_events();
   void keep_up();

@@ -58,7 +58,7 @@ AppResult<void> make_interfaces(Daemon& daemon, const DataProcess& process) {
     for (const std::string& warning : file_guard(file.path)) (*made)->warn(warning);
     for (const ConfigError& warning : file.config.warnings) (*made)->warn(warning.text(file.path));
   }
-  for (const WgInterface::Options& options : process.bare) {
+  for (const Interface::Options& options : process.bare) {
     if (auto made = daemon.add(options); !made) return std::unexpected(made.error());
   }
   return daemon.serve_control();
@@ -93,7 +93,7 @@ int run_data_process(DataProcess process, Readiness ready) {
     daemon.end_all();
   });
   for (InterfaceFile& file : process.files) {
-    WgInterface* interface = daemon.find(file.name);
+    Interface* interface = daemon.find(file.name);
     if (auto up = host.up(*interface, file); !up) {
       const int code = give_up(up.error());
       daemon.end_all();

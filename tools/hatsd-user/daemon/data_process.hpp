@@ -3,17 +3,17 @@
 
 #include <vector>
 
+#include "tools/hatsd-user/daemon/interface.hpp"
 #include "tools/hatsd-user/daemon/interface_file.hpp"
 #include "tools/hatsd-user/daemon/readiness.hpp"
 #include "tools/hatsd-user/daemon/settings.hpp"
-#include "tools/hatsd-user/daemon/wg_interface.hpp"
 #include "transport/udp_socket.hpp"
 
 namespace hats::app {
 
 struct DataProcess {
-  std::vector<InterfaceFile> files;        // of `up`
-  std::vector<WgInterface::Options> bare;  // or one bare NAME
+  std::vector<InterfaceFile> files;      // of `up`
+  std::vector<Interface::Options> bare;  // or one bare NAME
   Settings settings;
   transport::UniqueFd keeper;  // the channel to the keeper, where there is one
 };

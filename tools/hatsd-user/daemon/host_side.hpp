@@ -6,7 +6,7 @@
 #include <string>
 
 #include "tools/hatsd-user/daemon/app_error.hpp"
-#include "tools/hatsd-user/daemon/wg_interface.hpp"
+#include "tools/hatsd-user/daemon/interface.hpp"
 
 namespace hats::app {
 
@@ -19,11 +19,10 @@ class HostSide {
 
   /// Undoes what stands before deletion, calls `remove`, undoes the rest, calls `done`. May call both before
   /// it returns, or later.
-  virtual void end(WgInterface& interface, Ending why, std::function<void()> remove,
+  virtual void end(Interface& interface, Ending why, std::function<void()> remove,
                    std::function<void()> done) = 0;
   /// Applies a changed configuration file.
-  virtual void reload(WgInterface& interface, std::string text,
-                      std::function<void(AppResult<void>)> done) = 0;
+  virtual void reload(Interface& interface, std::string text, std::function<void(AppResult<void>)> done) = 0;
 };
 
 }  // namespace hats::app

@@ -68,7 +68,7 @@ void KeeperLink::wait() {
 
 void KeeperLink::keeper_died() {
   spdlog::error("the keeper is gone: ending; `hatsd-user down` undoes what it left");
-  for (WgInterface* interface : daemon_.interfaces()) daemon_.remove(*interface);
+  for (Interface* interface : daemon_.interfaces()) daemon_.remove(*interface);
   daemon_.stop();
 }
 
@@ -82,12 +82,12 @@ json KeeperLink::carry_out(const std::string& what, const std::string& name, con
   if (what == "remove") {
     if (const auto pending = ending_.find(name); pending != ending_.end()) {
       pending->second.remove();
-    } else if (WgInterface* interface = daemon_.find(name)) {
+    } else if (Interface* interface = daemon_.find(name)) {
       daemon_.remove(*interface);
     }
     return json::object();
   }
-  WgInterface* interface = daemon_.find(name);
+  Interface* interface = daemon_.find(name);
   if (interface == nullptr) return {{"error", "the interface is gone"}};
   if (what == "configure") return configure(*interface);
   if (what == "reconfigure") return reconfigure(*interface);
@@ -107,7 +107,7 @@ json KeeperLink::carry_out(const std::string& what, const std::string& name, con
   return {{"error", "unknown request"}};
 }
 
-json KeeperLink::configure(WgInterface& interface) {
+json KeeperLink::configure(Interface& interface) {
   const auto file = std::find_if(files_.begin(), files_.end(), [&](const InterfaceFile& candidate) {
     return candidate.name == interface.name();
   });
@@ -115,7 +115,7 @@ json KeeperLink::configure(WgInterface& interface) {
   return outcome(interface.configure(file->config));
 }
 
-json KeeperLink::reconfigure(WgInterface& interface) {
+json KeeperLink::reconfigure(Interface& interface) {
   const auto file = std::find_if(files_.begin(), files_.end(), [&](const InterfaceFile& candidate) {
     return candidate.name == interface.name();
   });
@@ -127,7 +127,7 @@ json KeeperLink::reconfigure(WgInterface& interface) {
   return outcome(done);
 }
 
-void KeeperLink::end(WgInterface& interface, Ending why, std::function<void()> remove,
+void KeeperLink::end(Interface& interface, Ending why, std::function<void()> remove,
                      std::function<void()> done) {
   const std::string name = interface.name();
   ending_[name] = {std::move(remove), std::move(done)};
@@ -135,7 +135,7 @@ void KeeperLink::end(WgInterface& interface, Ending why, std::function<void()> r
                      {{"say", "end"}, {"name", name}, {"link_gone", why == Ending::link_gone}});
 }
 
-void KeeperLink::reload(WgInterface& interface, std::string text, std::function<void(AppResult<void>)> done) {
+void KeeperLink::reload(Interface& interface, std::string text, std::function<void(AppResult<void>)> done) {
   const std::string name = interface.name();
   if (reloading_.contains(name)) {
     done(fail(name + ": another reload is under way"));
@@ -151,7 +151,7 @@ void KeeperLink::finish_reload(const std::string& name, const json& message) {
   const std::string error = message.value("error", "");
   reload.mapped().done(error.empty() ? AppResult<void>()
                                      : fail(error, message.value("exit_code", kExitFailure)));
-  if (WgInterface* interface = daemon_.find(name)) interface->refresh_link();
+  if (Interface* interface = daemon_.find(name)) interface->refresh_link();
 }
 
 void KeeperLink::ask_to_stop() {

@@ -27,9 +27,9 @@ class KeeperLink final : public HostSide {
              const Settings& settings);
   ~KeeperLink() override;
 
-  void end(WgInterface& interface, Ending why, std::function<void()> remove,
+  void end(Interface& interface, Ending why, std::function<void()> remove,
            std::function<void()> done) override;
-  void reload(WgInterface& interface, std::string text, std::function<void(AppResult<void>)> done) override;
+  void reload(Interface& interface, std::string text, std::function<void(AppResult<void>)> done) override;
   /// Has the keeper end everything.
   void ask_to_stop();
 
@@ -44,8 +44,8 @@ class KeeperLink final : public HostSide {
   void wait();
   void keeper_died();
   nlohmann::json carry_out(const std::string& what, const std::string& name, const nlohmann::json& message);
-  nlohmann::json configure(WgInterface& interface);
-  nlohmann::json reconfigure(WgInterface& interface);
+  nlohmann::json configure(Interface& interface);
+  nlohmann::json reconfigure(Interface& interface);
   void finish_reload(const std::string& name, const nlohmann::json& message);
   void become_quiet();
 

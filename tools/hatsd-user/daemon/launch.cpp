@@ -72,7 +72,7 @@ int launch_files(std::vector<InterfaceFile> files, const Settings& settings) {
                           std::move(ready));
 }
 
-int launch_bare(const WgInterface::Options& options, const Settings& settings) {
+int launch_bare(const Interface::Options& options, const Settings& settings) {
   return run_data_process({.files = {}, .bare = {options}, .settings = settings, .keeper = {}},
                           begin(settings));
 }

@@ -3,9 +3,9 @@
 
 #include <vector>
 
+#include "tools/hatsd-user/daemon/interface.hpp"
 #include "tools/hatsd-user/daemon/interface_file.hpp"
 #include "tools/hatsd-user/daemon/settings.hpp"
-#include "tools/hatsd-user/daemon/wg_interface.hpp"
 
 namespace hats::app {
 
@@ -15,6 +15,6 @@ namespace hats::app {
 [[nodiscard]] int launch_files(std::vector<InterfaceFile> files, const Settings& settings);
 
 /// Bare NAME: one interface that somebody else configures (wg-quick's contract, peers.md 4).
-[[nodiscard]] int launch_bare(const WgInterface::Options& options, const Settings& settings);
+[[nodiscard]] int launch_bare(const Interface::Options& options, const Settings& settings);
 
 }  // namespace hats::app

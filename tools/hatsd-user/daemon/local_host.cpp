@@ -16,7 +16,7 @@ HostOptions logging_host_options(int interrupt_fd) {
   return options;
 }
 
-AppResult<void> LocalHost::up(WgInterface& interface, const InterfaceFile& file) {
+AppResult<void> LocalHost::up(Interface& interface, const InterfaceFile& file) {
   HostSetup setup(file.parse_again(), file.name, file.path, logging_host_options(interrupt_fd_));
   if (auto done = setup.up(interface); !done) return fail(done.error().text(file.path));
   setups_.emplace(file.name, std::move(setup));
@@ -24,7 +24,7 @@ AppResult<void> LocalHost::up(WgInterface& interface, const InterfaceFile& file)
   return {};
 }
 
-void LocalHost::end(WgInterface& interface, Ending why, std::function<void()> remove,
+void LocalHost::end(Interface& interface, Ending why, std::function<void()> remove,
                     std::function<void()> done) {
   const auto found = setups_.find(interface.name());
   if (found == setups_.end()) {
@@ -40,7 +40,7 @@ void LocalHost::end(WgInterface& interface, Ending why, std::function<void()> re
   done();
 }
 
-void LocalHost::reload(WgInterface& interface, std::string text, std::function<void(AppResult<void>)> done) {
+void LocalHost::reload(Interface& interface, std::string text, std::function<void(AppResult<void>)> done) {
   const auto found = setups_.find(interface.name());
   if (found == setups_.end()) {
     done(fail(interface.name() + " was not brought up from a file"));

@@ -17,11 +17,11 @@ class LocalHost final : public HostSide {
   explicit LocalHost(int interrupt_fd) : interrupt_fd_(interrupt_fd) {}
 
   /// Brings up the host side of a new interface. On an error only the device is left.
-  AppResult<void> up(WgInterface& interface, const InterfaceFile& file);
+  AppResult<void> up(Interface& interface, const InterfaceFile& file);
 
-  void end(WgInterface& interface, Ending why, std::function<void()> remove,
+  void end(Interface& interface, Ending why, std::function<void()> remove,
            std::function<void()> done) override;
-  void reload(WgInterface& interface, std::string text, std::function<void(AppResult<void>)> done) override;
+  void reload(Interface& interface, std::string text, std::function<void(AppResult<void>)> done) override;
 
  private:
   int interrupt_fd_;

@@ -1,14 +1,9 @@
 #include "tools/hatsd-user/daemon/wg_interface.hpp"
 
-#include <net/if.h>
 #include <netdb.h>
-#include <spdlog/spdlog.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <boost/asio/post.hpp>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "core/config/wg_quick_diff.hpp"
@@ -52,20 +47,16 @@ std::optional<uint16_t> service_port(const std::string& service) {
 }  // namespace
 
 WgInterface::WgInterface(Options options, const Surroundings& around, Ended ended)
-    : options_(std::move(options)),
-      around_(around),
-      ended_(std::move(ended)),
-      resolver_(around.io, options_.name,
-                [this](const crypto::PublicKey& peer, const Endpoint& endpoint) {
-                  wg::PeerUpdate update;
-                  update.public_key = peer;
-                  update.update_only = true;
-                  update.endpoint = endpoint;
-                  wg::DeviceUpdate device;
-                  device.peers.push_back(std::move(update));
-                  apply(device);
-                }),
-      self_(std::make_shared<WgInterface*>(this)) {}
+    : Interface(std::move(options), around, std::move(ended)),
+      resolver_(around.io, name(), [this](const crypto::PublicKey& peer, const Endpoint& endpoint) {
+        wg::PeerUpdate update;
+        update.public_key = peer;
+        update.update_only = true;
+        update.endpoint = endpoint;
+        wg::DeviceUpdate device;
+        device.peers.push_back(std::move(update));
+        apply(device);
+      }) {}
 
 AppResult<std::unique_ptr<WgInterface>> WgInterface::create(const Options& options,
                                                             const Surroundings& around, Ended ended) {
@@ -75,35 +66,12 @@ AppResult<std::unique_ptr<WgInterface>> WgInterface::create(const Options& optio
 }
 
 AppResult<void> WgInterface::start() {
-  auto tun = options_.tun_fd >= 0 ? tun::TunDevice::adopt(options_.tun_fd, options_.offload)
-                                  : tun::TunDevice::create(options_.name, options_.offload);
-  if (!tun) return fail(options_.name + ": " + tun.error().message);
-  auto link = around_.netlink.link(tun->name());
-  if (link) {
-    index_ = link->index;
-    up_ = (link->flags & IFF_UP) != 0;
-    if (options_.tun_fd < 0) {
-      if (const int error = around_.netlink.set_mtu(index_, mtu_); error != 0) {
-        return fail(errno_text(options_.name + ": cannot set the MTU", error));
-      }
-    } else {
-      mtu_ = link->mtu;
-    }
-  } else {
-    moved_ = true;  // a descriptor given to us may belong to another namespace
-  }
-  tunnel_ =
-      around_.worker.add(std::move(*tun), mtu_, [self = self_, io = &around_.io](WgTunnel::Notice notice) {
-        boost::asio::post(*io, [self, notice] {
-          if (*self == nullptr) return;
-          if (notice == WgTunnel::Notice::closed) {
-            (*self)->end(Ending::link_gone);
-          } else {
-            (*self)->refresh_link();
-          }
-        });
-      });
-  if (up_) set_link(mtu_, true);
+  auto tun = make_link(kDefaultMtu);
+  if (!tun) return std::unexpected(tun.error());
+  tunnel_ = around_.worker.add([&](uint32_t slot, const WorkerParts& parts) {
+    return std::make_unique<WgTunnel>(slot, std::move(*tun), mtu(), parts, notices());
+  });
+  set_tunnel(tunnel_);
   const auto removed = [this] { end(Ending::socket_removed); };
   auto uapi = options_.uapi_fd >= 0 ? UapiServer::adopt(around_.io, options_.uapi_fd, *this, removed)
                                     : UapiServer::open(around_.io, options_.name, *this, removed);
@@ -113,20 +81,8 @@ AppResult<void> WgInterface::start() {
 }
 
 WgInterface::~WgInterface() {
-  *self_ = nullptr;
   uapi_.reset();
-  if (tunnel_ != nullptr) around_.worker.remove(tunnel_);
-}
-
-void WgInterface::end(Ending why) {
-  if (std::exchange(ended_already_, true)) return;
-  const auto ended = ended_;  // the call may well destroy this object
-  ended(*this, why);
-}
-
-void WgInterface::warn(std::string text) {
-  spdlog::warn("{}: {}", name(), text);
-  warnings_.push_back(std::move(text));
+  remove_tunnel();
 }
 
 // ---- The device ----
@@ -241,88 +197,22 @@ std::expected<void, ConfigError> WgInterface::reconfigure(const config::Interfac
   return {};
 }
 
-// ---- The link ----
+// ---- Upkeep ----
 
-void WgInterface::set_link(uint32_t mtu, bool up) {
-  mtu_ = mtu;
+int WgInterface::set_link(uint32_t mtu, bool up) {
   int error = up ? ensure_sockets() : 0;
-  const int reopening = around_.worker.call([&] {
-    tunnel_->device().set_mtu(mtu);
-    return tunnel_->set_up(read_clocks(), up);
-  });
+  const int reopening = Interface::set_link(mtu, up);
   if (error == 0) error = reopening;
   if (error != 0) warn(port_fault(bound_port_ != 0 ? bound_port_ : asked_port_, error));
-  up_ = up;
+  return error;
 }
-
-void WgInterface::refresh_link() {
-  if (moved_) return;  // events alone tell of it there
-  const auto link = around_.netlink.link(index_);
-  if (link) set_link(link->mtu, (link->flags & IFF_UP) != 0);
-}
-
-void WgInterface::link_event(const tun::LinkEvent& event) {
-  using Kind = tun::LinkEvent::Kind;
-  const auto own_nsid = moved_ ? nsid_ : std::nullopt;
-  if (event.index != index_ || event.nsid != own_nsid || event.from_other_namespace != moved_) {
-    // A link comes home, or moves on, under an id that we may not know.
-    if (moved_ && event.kind == Kind::link_new) find_link(event);
-    return;
-  }
-  if (event.kind == Kind::link_moved) {
-    spdlog::info("{}: moved to another network namespace; its sockets stay in this one", name());
-    moved_ = true;
-    nsid_ = event.new_nsid;
-    if (event.new_index != 0) index_ = event.new_index;
-    set_link(mtu_, false);  // a move takes a link down
-    return;
-  }
-  if (event.kind != Kind::link_new) return;
-  // At home the event only says that something changed: it may be older than what we know already.
-  if (moved_) {
-    set_link(event.link.mtu, (event.link.flags & IFF_UP) != 0);
-  } else {
-    refresh_link();
-  }
-}
-
-void WgInterface::find_link(const tun::LinkEvent& event) {
-  const auto now_called = tunnel_->tun().current_name();
-  if (!now_called || *now_called != event.link.name || event.link.kind != "tun") return;
-  if (!event.from_other_namespace) {
-    if (present_namespace() != own_network_namespace()) return;  // a namesake
-    spdlog::info("{}: came back to the namespace of its process", name());
-    moved_ = false;
-    nsid_.reset();
-    index_ = event.index;
-    refresh_link();
-  } else if (!nsid_) {
-    nsid_ = event.nsid;
-    index_ = event.index;
-    set_link(event.link.mtu, (event.link.flags & IFF_UP) != 0);
-  }
-}
-
-ino_t WgInterface::present_namespace() const {
-  const auto fd = tunnel_->tun().namespace_fd();
-  if (!fd) return is_live() ? own_network_namespace() : 0;  // a kernel without TUNGETDEVNETNS
-  const transport::UniqueFd owned(*fd);
-  struct stat status{};
-  return fstat(owned.get(), &status) == 0 ? status.st_ino : 0;
-}
-
-bool WgInterface::is_live() const {
-  return tunnel_->tun().current_name().has_value();
-}
-
-// ---- Upkeep ----
 
 void WgInterface::check_names() {
   if (resolver_.empty()) return;
   resolver_.check(around_.worker.call([this] { return tunnel_->device().peer_status(); }));
 }
 
-void WgInterface::check_sources() {
+void WgInterface::check_routes() {
   for (const wg::PeerStatus& peer : around_.worker.call([this] { return tunnel_->device().peer_status(); })) {
     if (!peer.source.address.is_set() || !peer.endpoint.is_set()) continue;
     const auto route = around_.netlink.route_to(peer.endpoint.address, fwmark_, peer.source.address);
@@ -344,12 +234,12 @@ nlohmann::json WgInterface::status() {
     return Live{tunnel_->device().snapshot(), tunnel_->device().peer_status(), tunnel_->device().drops(),
                 tunnel_->counters()};
   });
-  return status_json({.name = tunnel_->tun().current_name().value_or(name()),
+  return status_json({.name = current_name(),
                       .id = name(),
                       .file = file(),
                       .network_namespace = present_namespace(),
-                      .mtu = mtu_,
-                      .up = up_,
+                      .mtu = mtu(),
+                      .up = is_up(),
                       .io = around_.worker.io_name(),
                       .aead = around_.worker.aead_name(),
                       .tun = tunnel_->tun().features(),
@@ -360,7 +250,7 @@ nlohmann::json WgInterface::status() {
                       .counters = live.counters,
                       .loop = around_.worker.loop_counters(),
                       .waiting = resolver_.waiting(),
-                      .warnings = warnings_});
+                      .warnings = warnings()});
 }
 
 }  // namespace hats::app

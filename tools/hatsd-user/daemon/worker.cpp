@@ -41,68 +41,66 @@ void Worker::stop() {
   thread_.join();
 }
 
-WgTunnel* Worker::add(tun::TunDevice tun, uint32_t mtu, WgTunnel::Notify notify) {
-  ++count_;
-  return call([&] {
-    auto free = std::find(tunnels_.begin(), tunnels_.end(), nullptr);
-    if (free == tunnels_.end()) free = tunnels_.insert(free, nullptr);
-    const auto slot = static_cast<uint32_t>(free - tunnels_.begin());
-    *free = std::make_unique<WgTunnel>(slot, std::move(tun), mtu,
-                                       WorkerParts{*loop_, *aead_, rng_, space_, icmp_}, std::move(notify));
-    (*free)->attach();
-    return free->get();
-  });
+uint32_t Worker::free_slot() {
+  auto free = std::find(members_.begin(), members_.end(), nullptr);
+  if (free == members_.end()) free = members_.insert(free, nullptr);
+  return static_cast<uint32_t>(free - members_.begin());
 }
 
-void Worker::remove(WgTunnel* tunnel) {
+void Worker::remove(LoopMember* member) {
   --count_;
   // Destroyed on the control thread: closing a TUN takes milliseconds, and the other tunnels must not wait.
   const auto gone = call([&] {
-    const auto found = std::find_if(tunnels_.begin(), tunnels_.end(),
-                                    [&](const auto& candidate) { return candidate.get() == tunnel; });
-    tunnel->detach();
-    return std::move(*found);
+    member->detach();
+    std::erase(waking_, member);
+    return std::move(members_[member->slot()]);
   });
 }
 
 void Worker::on_tun(transport::Tag tag, std::span<transport::TunRead> reads, Now now) {
-  if (WgTunnel* tunnel = at(tag)) tunnel->on_tun(reads, now);
+  if (LoopMember* member = at(tag)) member->on_tun(reads, now);
 }
 
 void Worker::on_udp(transport::Tag tag, std::span<transport::UdpReceived> received, Now now) {
-  if (WgTunnel* tunnel = at(tag)) tunnel->on_udp(received, now);
+  if (LoopMember* member = at(tag)) member->on_udp(LoopMember::part_of(tag), received, now);
+}
+
+void Worker::on_raw(transport::Tag tag, std::span<transport::RawReceived> received, Now now) {
+  if (LoopMember* member = at(tag)) member->on_raw(LoopMember::part_of(tag), received, now);
 }
 
 void Worker::on_send_failed(transport::Tag tag, transport::UdpSend& send, int error, Now) {
-  if (WgTunnel* tunnel = at(tag)) tunnel->on_send_failed(tag, send, error);
+  if (LoopMember* member = at(tag)) member->on_send_failed(LoopMember::part_of(tag), send, error);
+}
+
+void Worker::on_raw_send_failed(transport::Tag tag, const transport::RawSend& send, int error, Now now) {
+  if (LoopMember* member = at(tag)) member->on_raw_send_failed(LoopMember::part_of(tag), send, error, now);
 }
 
 void Worker::on_write_failed(transport::Tag tag, int, Now) {
-  if (WgTunnel* tunnel = at(tag)) tunnel->on_write_failed();
+  if (LoopMember* member = at(tag)) member->on_write_failed();
 }
 
 void Worker::on_tun_closed(transport::Tag tag, int, Now) {
-  if (WgTunnel* tunnel = at(tag)) tunnel->on_tun_closed();
+  if (LoopMember* member = at(tag)) member->on_tun_closed();
 }
 
 void Worker::on_wake(Now now) {
-  for (const auto& tunnel : tunnels_) {
-    if (tunnel) tunnel->on_wake(now);
-  }
+  for (LoopMember* member : waking_) member->on_wake(now);
 }
 
 std::optional<BootTime> Worker::next_deadline() {
   std::optional<BootTime> first;
-  for (const auto& tunnel : tunnels_) {
-    const auto deadline = tunnel ? tunnel->next_deadline() : std::nullopt;
+  for (const LoopMember* member : waking_) {
+    const auto deadline = member->next_deadline();
     if (deadline && (!first || *deadline < *first)) first = deadline;
   }
   return first;
 }
 
 bool Worker::has_backlog() {
-  return std::any_of(tunnels_.begin(), tunnels_.end(),
-                     [](const auto& tunnel) { return tunnel && tunnel->has_backlog(); });
+  return std::any_of(waking_.begin(), waking_.end(),
+                     [](const LoopMember* member) { return member->has_backlog(); });
 }
 
 }  // namespace hats::app

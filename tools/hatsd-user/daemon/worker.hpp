@@ -1,5 +1,5 @@
-// A worker: one thread, one packet loop, the tunnels that belong to it. The control thread speaks to it by
-// call() and post(); nothing else is shared.
+// A worker: one thread, one packet loop, the tunnels and other members that belong to it. The control thread
+// speaks to it by call() and post(); nothing else is shared.
 #pragma once
 
 #include <exception>
@@ -15,7 +15,7 @@
 #include "crypto/aead.hpp"
 #include "crypto/rng.hpp"
 #include "tools/hatsd-user/daemon/batch_space.hpp"
-#include "tools/hatsd-user/daemon/wg_tunnel.hpp"
+#include "tools/hatsd-user/daemon/tunnel.hpp"
 #include "transport/loop.hpp"
 
 namespace hats::app {
@@ -51,11 +51,25 @@ class Worker final : public transport::Handler {
   }
 
   // On the control thread.
-  /// Makes a tunnel and attaches it.
-  WgTunnel* add(tun::TunDevice tun, uint32_t mtu, WgTunnel::Notify notify);
-  /// Detaches a tunnel and destroys it, which closes its TUN and sockets.
-  void remove(WgTunnel* tunnel);
-  [[nodiscard]] size_t tunnels() const { return count_; }
+  /// Makes a member of the loop, on the worker's thread, and attaches it. `make(slot, parts)` returns its
+  /// unique_ptr.
+  template <typename Make>
+  auto add(Make make) {
+    ++count_;
+    return call([&] {
+      const uint32_t slot = free_slot();
+      auto made = make(slot, WorkerParts{*loop_, *aead_, rng_, space_, icmp_});
+      auto* const member = made.get();
+      members_[slot] = std::move(made);
+      if (member->wants_wake()) waking_.push_back(member);
+      member->attach();
+      return member;
+    });
+  }
+  /// Detaches a member and destroys it, which closes its TUN and sockets.
+  void remove(LoopMember* member);
+  /// Members of the loop.
+  [[nodiscard]] size_t members() const { return count_; }
   [[nodiscard]] std::string io_name() const { return std::string(loop_->name()); }
   [[nodiscard]] std::string aead_name() const { return std::string(aead_->name()); }
   [[nodiscard]] transport::LoopCounters loop_counters() {
@@ -65,7 +79,9 @@ class Worker final : public transport::Handler {
   // transport::Handler.
   void on_tun(transport::Tag tag, std::span<transport::TunRead> reads, Now now) override;
   void on_udp(transport::Tag tag, std::span<transport::UdpReceived> received, Now now) override;
+  void on_raw(transport::Tag tag, std::span<transport::RawReceived> received, Now now) override;
   void on_send_failed(transport::Tag tag, transport::UdpSend& send, int error, Now now) override;
+  void on_raw_send_failed(transport::Tag tag, const transport::RawSend& send, int error, Now now) override;
   void on_write_failed(transport::Tag tag, int error, Now now) override;
   void on_tun_closed(transport::Tag tag, int error, Now now) override;
   void on_wake(Now now) override;
@@ -74,18 +90,21 @@ class Worker final : public transport::Handler {
 
  private:
   Worker() = default;
-  [[nodiscard]] WgTunnel* at(transport::Tag tag) const {
-    const uint32_t slot = WgTunnel::slot_of(tag);
-    return slot < tunnels_.size() ? tunnels_[slot].get() : nullptr;
+  [[nodiscard]] LoopMember* at(transport::Tag tag) const {
+    const uint32_t slot = LoopMember::slot_of(tag);
+    return slot < members_.size() ? members_[slot].get() : nullptr;
   }
+  uint32_t free_slot();
 
   std::unique_ptr<transport::Loop> loop_;
   std::unique_ptr<crypto::Aead> aead_;
   const IcmpSender* icmp_ = nullptr;
   crypto::SystemRng rng_;
   BatchSpace space_;
-  std::vector<std::unique_ptr<WgTunnel>> tunnels_;  // by slot; the worker's thread alone, once it runs
-  size_t count_ = 0;                                // of tunnels; the control thread alone
+  // Of the worker's thread alone, once it runs:
+  std::vector<std::unique_ptr<LoopMember>> members_;  // by slot
+  std::vector<LoopMember*> waking_;                   // those of them that want each wake-up
+  size_t count_ = 0;                                  // of members; the control thread alone
   std::thread thread_;
 };
 

@@ -1,0 +1,150 @@
+#include "tools/hatsd-user/daemon/interface.hpp"
+
+#include <net/if.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+
+#include <boost/asio/post.hpp>
+#include <utility>
+
+#include "tools/hatsd-user/control/local_socket.hpp"
+#include "transport/udp_socket.hpp"
+
+namespace hats::app {
+
+Interface::Interface(Options options, const Surroundings& around, Ended ended)
+    : options_(std::move(options)),
+      around_(around),
+      ended_(std::move(ended)),
+      self_(std::make_shared<Interface*>(this)) {}
+
+Interface::~Interface() {
+  remove_tunnel();
+}
+
+AppResult<tun::TunDevice> Interface::make_link(uint32_t mtu) {
+  auto tun = options_.tun_fd >= 0 ? tun::TunDevice::adopt(options_.tun_fd, options_.offload)
+                                  : tun::TunDevice::create(options_.name, options_.offload);
+  if (!tun) return fail(options_.name + ": " + tun.error().message);
+  mtu_ = mtu;
+  auto link = around_.netlink.link(tun->name());
+  if (!link) {
+    moved_ = true;  // a descriptor given to us may belong to another namespace
+    return std::move(*tun);
+  }
+  index_ = link->index;
+  up_ = (link->flags & IFF_UP) != 0;
+  if (options_.tun_fd >= 0) {
+    mtu_ = link->mtu;
+  } else if (const int error = around_.netlink.set_mtu(index_, mtu_); error != 0) {
+    return fail(errno_text(options_.name + ": cannot set the MTU", error));
+  }
+  return std::move(*tun);
+}
+
+Tunnel::Notify Interface::notices() {
+  return [self = self_, io = &around_.io](Tunnel::Notice notice) {
+    boost::asio::post(*io, [self, notice] {
+      if (*self == nullptr) return;
+      if (notice == Tunnel::Notice::closed) {
+        (*self)->end(Ending::link_gone);
+      } else {
+        (*self)->refresh_link();
+      }
+    });
+  };
+}
+
+void Interface::set_tunnel(Tunnel* tunnel) {
+  base_tunnel_ = tunnel;
+  if (up_) set_link(mtu_, true);
+}
+
+void Interface::remove_tunnel() {
+  *self_ = nullptr;
+  if (base_tunnel_ != nullptr) around_.worker.remove(std::exchange(base_tunnel_, nullptr));
+}
+
+void Interface::end(Ending why) {
+  if (std::exchange(ended_already_, true)) return;
+  const auto ended = ended_;  // the call may well destroy this object
+  ended(*this, why);
+}
+
+void Interface::warn(std::string text) {
+  spdlog::warn("{}: {}", name(), text);
+  warnings_.push_back(std::move(text));
+}
+
+// ---- The link ----
+
+int Interface::set_link(uint32_t mtu, bool up) {
+  mtu_ = mtu;
+  up_ = up;
+  return around_.worker.call([&] {
+    base_tunnel_->set_mtu(mtu);
+    return base_tunnel_->set_up(read_clocks(), up);
+  });
+}
+
+void Interface::refresh_link() {
+  if (moved_) return;  // events alone tell of it there
+  const auto link = around_.netlink.link(index_);
+  if (link) set_link(link->mtu, (link->flags & IFF_UP) != 0);
+}
+
+void Interface::link_event(const tun::LinkEvent& event) {
+  using Kind = tun::LinkEvent::Kind;
+  const auto own_nsid = moved_ ? nsid_ : std::nullopt;
+  if (event.index != index_ || event.nsid != own_nsid || event.from_other_namespace != moved_) {
+    // A link comes home, or moves on, under an id that we may not know.
+    if (moved_ && event.kind == Kind::link_new) find_link(event);
+    return;
+  }
+  if (event.kind == Kind::link_moved) {
+    spdlog::info("{}: moved to another network namespace; its sockets stay in this one", name());
+    moved_ = true;
+    nsid_ = event.new_nsid;
+    if (event.new_index != 0) index_ = event.new_index;
+    set_link(mtu_, false);  // a move takes a link down
+    return;
+  }
+  if (event.kind != Kind::link_new) return;
+  // At home the event only says that something changed: it may be older than what we know already.
+  if (moved_) {
+    set_link(event.link.mtu, (event.link.flags & IFF_UP) != 0);
+  } else {
+    refresh_link();
+  }
+}
+
+void Interface::find_link(const tun::LinkEvent& event) {
+  const auto now_called = base_tunnel_->tun().current_name();
+  if (!now_called || *now_called != event.link.name || event.link.kind != "tun") return;
+  if (!event.from_other_namespace) {
+    if (present_namespace() != own_network_namespace()) return;  // a namesake
+    spdlog::info("{}: came back to the namespace of its process", name());
+    moved_ = false;
+    nsid_.reset();
+    index_ = event.index;
+    refresh_link();
+  } else if (!nsid_) {
+    nsid_ = event.nsid;
+    index_ = event.index;
+    set_link(event.link.mtu, (event.link.flags & IFF_UP) != 0);
+  }
+}
+
+ino_t Interface::present_namespace() const {
+  const auto fd = base_tunnel_->tun().namespace_fd();
+  if (!fd) return is_live() ? own_network_namespace() : 0;  // a kernel without TUNGETDEVNETNS
+  const transport::UniqueFd owned(*fd);
+  struct stat status{};
+  return fstat(owned.get(), &status) == 0 ? status.st_ino : 0;
+}
+
+bool Interface::is_live() const {
+  return base_tunnel_->tun().current_name().has_value();
+}
+
+}  // namespace hats::app

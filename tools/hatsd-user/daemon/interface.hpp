@@ -1,0 +1,112 @@
+// One interface as the control thread sees it: its tunnel on a worker, and where its link is. What all kinds
+// of tunnels share; the kinds derive from it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tools/hatsd-user/daemon/app_error.hpp"
+#include "tools/hatsd-user/daemon/worker.hpp"
+#include "tools/hatsd-user/quick/device_control.hpp"
+#include "tun/link.hpp"
+
+namespace hats::app {
+
+/// Why an interface ends.
+enum class Ending : uint8_t { asked, link_gone, socket_removed };
+
+class Interface : public DeviceControl {
+ public:
+  struct Options {
+    std::string name;
+    std::string file;  // of its configuration; empty for a bare NAME
+    int tun_fd = -1;   // WG_TUN_FD
+    int uapi_fd = -1;  // WG_UAPI_FD
+    tun::OffloadChoice offload = tun::OffloadChoice::automatic;
+  };
+  struct Surroundings {
+    boost::asio::io_context& io;
+    Worker& worker;
+    tun::Netlink& netlink;  // of the namespace where the process was born
+  };
+  /// Called on the control thread, once, when the interface ends by itself.
+  using Ended = std::function<void(Interface&, Ending)>;
+
+  ~Interface() override;  // the link vanishes, the sockets close
+
+  [[nodiscard]] const std::string& name() const { return options_.name; }
+  [[nodiscard]] const std::string& file() const { return options_.file; }
+
+  // What the host's links, routes and time do.
+  void link_event(const tun::LinkEvent& event);
+  /// Reads MTU and up state, where they can be read: in the namespace of the process.
+  void refresh_link();
+  /// Routes or addresses of the host changed: looks anew at what hangs on them.
+  virtual void check_routes() = 0;
+  /// Every few seconds: looks up names again where handshakes fail.
+  virtual void check_names() {}
+
+  void add_warning(const std::string& text) override { warnings_.push_back(text); }
+  /// Logs a warning and adds it to the standing ones.
+  void warn(std::string text);
+
+  /// What `show --json` prints of it.
+  [[nodiscard]] virtual nlohmann::json status() = 0;
+  /// The inode of the network namespace in which the link is now; 0 if it is nowhere.
+  [[nodiscard]] ino_t present_namespace() const;
+  /// True if the link exists, wherever it is.
+  [[nodiscard]] bool is_live() const;
+
+ protected:
+  Interface(Options options, const Surroundings& around, Ended ended);
+
+  /// Makes the link, or takes over the descriptor of the options, and reads its state; a link of our making
+  /// gets `mtu`.
+  AppResult<tun::TunDevice> make_link(uint32_t mtu);
+  /// For the tunnel made of that device: its notices reach this interface while it lives.
+  [[nodiscard]] Tunnel::Notify notices();
+  /// Takes note of the tunnel, and brings it up if its link is up already.
+  void set_tunnel(Tunnel* tunnel);
+  /// The link has this MTU and state now. 0, or the errno of what the tunnel had to open for it.
+  virtual int set_link(uint32_t mtu, bool up);
+  /// Detaches the tunnel and destroys it. Derived destructors call it where the tunnel uses what is theirs.
+  void remove_tunnel();
+  /// Ends the interface; the call may well destroy this object.
+  void end(Ending why);
+
+  [[nodiscard]] uint32_t mtu() const { return mtu_; }
+  [[nodiscard]] bool is_up() const { return up_; }
+  [[nodiscard]] uint32_t index() const { return index_; }
+  [[nodiscard]] bool is_moved() const { return moved_; }
+  [[nodiscard]] std::string current_name() const {
+    return base_tunnel_->tun().current_name().value_or(options_.name);
+  }
+  [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
+
+  Options options_;
+  Surroundings around_;
+
+ private:
+  void find_link(const tun::LinkEvent& event);
+
+  Ended ended_;
+  Tunnel* base_tunnel_ = nullptr;  // on the worker
+  std::shared_ptr<Interface*>
+      self_;  // nulled at the end, for calls that the worker sends to the control thread
+  std::vector<std::string> warnings_;
+  uint32_t index_ = 0;       // of the link, in the namespace where it is
+  std::optional<int> nsid_;  // id of the namespace where a moved link is, if we know it
+  bool moved_ = false;       // the link is in another namespace than the one it was born in
+  uint32_t mtu_ = 0;
+  bool up_ = false;
+  bool ended_already_ = false;
+};
+
+}  // namespace hats::app

@@ -77,8 +77,8 @@ class Node {
   /// `mtu`: of the interface, in bytes. The tunnel is down until set_up(). Error: the tunnel that is alike on
   /// the wire. An id is used again after remove(); batches in flight are told apart.
   std::expected<TunnelId, TunnelId> add(const TunnelConfig& config, uint32_t mtu);
-  /// Counters, sequence numbers (if still used) and learned path MTU stay. Error: as add; nothing is changed
-  /// then.
+  /// Counters, sequence numbers (if still used) and learned path MTU stay; with other ends the path is
+  /// unknown until set_path(). Error: as add; nothing is changed then.
   std::expected<void, TunnelId> change(Now now, TunnelId tunnel, const TunnelConfig& config);
   void remove(TunnelId tunnel);
   void set_mtu(TunnelId tunnel, uint32_t mtu);

@@ -24,7 +24,8 @@ struct TunnelConfig {
   Kind kind = Kind::gre;
   IpAddress local;        // unset: any; the kernel chooses the source, and every destination address is taken
   IpAddress remote;       // always set, one host; its family is the outer one
-  uint32_t underlay = 0;  // interface index that outer packets leave and come by; 0: any
+  uint32_t underlay = 0;  // interface index that outer packets leave and, if they can, come by; 0: any
+                          // (TunnelTable::find)
 
   uint8_t ttl = 0;                 // outer TTL or hop limit, 1..255; 0: inherit, the inner one is copied
   uint8_t tos = 0;                 // outer TOS or traffic class: DSCP and, over IPv4, what `tos 0xNN` says

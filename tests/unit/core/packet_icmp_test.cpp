@@ -156,5 +156,32 @@ TEST(IcmpTest, Ipv6ErrorsAreOnlyAboutWhatMayBeAnswered) {
   EXPECT_FALSE(may_answer({}, icmp_unreachable(Family::v6)));
 }
 
+TEST(IcmpTest, AQuoteHoldsTheOffenderAsTheErrorMayQuoteIt) {
+  for (const bool v4 : {true, false}) {
+    const size_t most = v4 ? 576 - 28 : 1'280 - 48;
+    for (const size_t payload : {size_t{10}, most, size_t{3'000}}) {
+      Shape s;
+      s.v4 = v4;
+      Bytes offender = build(s, Bytes(payload, 0x33));
+      const Bytes expected(offender.begin(),
+                           offender.begin() + static_cast<long>(std::min(offender.size(), most)));
+      const IcmpMessage message = icmp_too_big(v4 ? Family::v4 : Family::v6, 1'300);
+      const IcmpError whole = quote(ByteView(offender), message);
+      EXPECT_EQ(whole.packet, expected);
+      EXPECT_EQ(whole.type, message.type);
+      EXPECT_EQ(whole.code, message.code);
+      EXPECT_EQ(whole.rest, 1'300u);
+      // A head that was cut apart, in whose place another version's bytes still are.
+      const Bytes head(offender.begin(), offender.begin() + static_cast<long>(s.head()));
+      std::fill_n(offender.begin(), s.head(), v4 ? 0x60 : 0x45);
+      const Piece piece{.data = offender.data(),
+                        .size = static_cast<uint32_t>(offender.size()),
+                        .head_size = static_cast<uint16_t>(head.size()),
+                        .head = head.data()};
+      EXPECT_EQ(quote(piece, message).packet, expected);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace hats::packet

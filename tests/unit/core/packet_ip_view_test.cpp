@@ -98,5 +98,28 @@ TEST(IpViewTest, HeaderLengthsThatAreNotPossibleGiveNoTransport) {
   EXPECT_FALSE(find_transport(*ip));
 }
 
+TEST(IpViewTest, WhereAPacketGoesToAndComesFromIsReadFromAsMuchAsIsThere) {
+  for (const bool v4 : {true, false}) {
+    Shape s;
+    s.v4 = v4;
+    const Bytes packet = build(s, Bytes(8, 0));
+    const auto ip = IpView::parse(packet);
+    ASSERT_TRUE(ip);
+    const IpAddress source = ip->source(), destination = ip->destination();
+    const size_t header = v4 ? 20 : 40;
+    for (size_t size = 0; size <= packet.size(); ++size) {
+      const ByteView part = ByteView(packet).first(size);
+      EXPECT_EQ(goes_to(part, destination), size >= header);
+      EXPECT_EQ(comes_from(part, source), size >= header);
+    }
+    EXPECT_FALSE(goes_to(packet, source));
+    EXPECT_FALSE(comes_from(packet, destination));
+    EXPECT_FALSE(goes_to(packet, {}));
+    IpAddress other = destination;  // the same bytes of another family
+    other.family = v4 ? Family::v6 : Family::v4;
+    EXPECT_FALSE(goes_to(packet, other));
+  }
+}
+
 }  // namespace
 }  // namespace hats::packet

@@ -52,9 +52,9 @@ bool is_nobodys_source(ByteView v6) noexcept {
 // RFC 2784 3.1: the packet's destination is who sent it to us; whoever routes it sends it back. Over IPv6
 // also one with the ends of the tunnel itself (RFC 2473 4.1.2).
 bool loops(const packet::IpView& inner, const Received& received) noexcept {
-  const IpAddress destination = inner.destination();
-  if (destination == received.from) return true;
-  return received.family == Family::v6 && destination == received.to && inner.source() == received.from;
+  if (packet::goes_to(inner.bytes(), received.from)) return true;
+  return received.family == Family::v6 && packet::goes_to(inner.bytes(), received.to) &&
+         packet::comes_from(inner.bytes(), received.from);
 }
 
 }  // namespace

@@ -106,7 +106,9 @@ bool Node::Impl::is_keepalive(const Tunnel& tunnel, const packet::IpView& inner,
   if (received.family != Family::v4 || !inner.is_v4() || inner.protocol() != protocol_of(Kind::gre))
     return false;
   if (inner.length() > kMaxKeepalive || inner.is_fragment()) return false;
-  if (inner.source() != received.to && inner.destination() != received.from) return false;
+  if (!packet::comes_from(inner.bytes(), received.to) && !packet::goes_to(inner.bytes(), received.from)) {
+    return false;
+  }
   const size_t header = inner.transport_offset();
   if (packet::finish(packet::sum_of(inner.bytes().first(header))) != 0) return false;
   const auto gre = parse_gre_header(inner.bytes().subspan(header), Family::v4);
@@ -121,7 +123,7 @@ std::optional<DropReason> Node::Impl::answer_keepalive(Now now, Tunnel& tunnel, 
   answer.out.mode = SendMode::header_included;
   answer.out.ttl = inner.ttl();
   answer.out.ds = inner.ds();
-  if (inner.source() != received.to || inner.destination() != received.from) {
+  if (!packet::comes_from(inner.bytes(), received.to) || !packet::goes_to(inner.bytes(), received.from)) {
     write_addresses(ByteSpan(answer.bytes).first(inner.transport_offset()), received.to, received.from);
   }
   push_control(tunnel, std::move(answer));

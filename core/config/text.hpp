@@ -32,4 +32,17 @@ inline void wipe_text(std::string& text) noexcept {
   crypto::wipe({reinterpret_cast<uint8_t*>(text.data()), text.size()});
 }
 
+/// The text of a value that may be a secret, without its blanks; wiped when it goes.
+class SecretText {
+ public:
+  explicit SecretText(std::string_view text) : text_(without_blanks(text)) {}
+  SecretText(const SecretText&) = delete;
+  SecretText& operator=(const SecretText&) = delete;
+  ~SecretText() { wipe_text(text_); }
+  [[nodiscard]] std::string_view view() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
 }  // namespace hats::config

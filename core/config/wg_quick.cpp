@@ -55,19 +55,6 @@ bool is_secret(std::string_view key) {
   return equals_ignoring_case(key, "PrivateKey") || equals_ignoring_case(key, "PresharedKey");
 }
 
-/// The text of a value that may be a secret; wiped when it goes.
-class SecretText {
- public:
-  explicit SecretText(std::string_view text) : text_(without_blanks(text)) {}
-  SecretText(const SecretText&) = delete;
-  SecretText& operator=(const SecretText&) = delete;
-  ~SecretText() { wipe_text(text_); }
-  [[nodiscard]] std::string_view view() const { return text_; }
-
- private:
-  std::string text_;
-};
-
 class Parser {
  public:
   ConfigResult<InterfaceConfig> parse(std::string_view text);

@@ -1,0 +1,112 @@
+#include "tools/hatsd-user/cli/netplan_files.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <expected>
+#include <filesystem>
+#include <map>
+#include <utility>
+
+#include "core/config/netplan.hpp"
+#include "core/config/text.hpp"
+#include "tools/hatsd-user/daemon/interface_file.hpp"
+#include "tools/hatsd-user/quick/atomic_file.hpp"
+
+namespace hats::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uintmax_t kMaxKeyFile = 4096;                                      // bytes; a key has 44
+constexpr auto kFolders = {"/lib/netplan", "/etc/netplan", "/run/netplan"};  // a later one shadows
+
+/// The text of a file, or why there is none. A link to /dev/null is an empty file; what is no file could
+/// block or never end.
+std::expected<std::string, std::string> read_text(const std::string& path, uintmax_t limit) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (error && status.type() != fs::file_type::not_found) return std::unexpected(error.message());
+  if (status.type() == fs::file_type::not_found) return std::unexpected(std::strerror(ENOENT));
+  if (status.type() != fs::file_type::regular) {
+    if (fs::canonical(path, error) == "/dev/null") return std::string();
+    return std::unexpected("is not a file");
+  }
+  const uintmax_t size = fs::file_size(path, error);
+  if (!error && size > limit) return std::unexpected("is larger than " + std::to_string(limit) + " bytes");
+  auto text = read_whole_file(path);
+  if (!text) return std::unexpected(std::strerror(text.error()));
+  return std::move(*text);
+}
+
+AppResult<void> add(NetplanSources& to, const std::string& path) {
+  auto text = read_text(path, kMaxConfigFile);
+  if (!text) return fail(path + ":1: " + text.error(), kExitUsage);
+  to.sources.push_back({path, std::move(*text)});
+  return {};
+}
+
+/// Paths by basename, of which a later folder's counts.
+AppResult<std::map<std::string, std::string>> list_files(const std::string& root) {
+  std::map<std::string, std::string> out;
+  for (const std::string folder : kFolders) {
+    std::error_code error;
+    fs::directory_iterator at(root + folder, error);
+    if (error == std::errc::no_such_file_or_directory) continue;
+    while (!error && at != fs::directory_iterator()) {
+      const std::string name = at->path().filename().string();
+      if (name.ends_with(".yaml") && !name.starts_with('.')) out[name] = at->path().string();
+      at.increment(error);
+    }
+    if (error) return fail(root + folder + ":1: " + error.message(), kExitUsage);
+  }
+  return out;
+}
+
+}  // namespace
+
+NetplanSources::~NetplanSources() {
+  for (auto& source : sources) config::wipe_text(source.text);
+  for (auto& file : key_files) config::wipe_text(file.text);
+}
+
+AppResult<NetplanSources> load_netplan(const std::string& root) {
+  const auto files = list_files(root);
+  if (!files) return std::unexpected(files.error());
+  NetplanSources out;
+  for (const auto& [name, path] : *files) {
+    if (auto done = add(out, path); !done) return std::unexpected(done.error());
+  }
+  return out;
+}
+
+AppResult<NetplanSources> load_netplan_file(const std::string& path) {
+  NetplanSources out;
+  if (auto done = add(out, path); !done) return std::unexpected(done.error());
+  return out;
+}
+
+AppResult<void> load_netplan_keys(NetplanSources& sources, const std::string& name) {
+  for (auto& file : sources.key_files) config::wipe_text(file.text);
+  sources.key_files.clear();
+  for (config::NetplanKeyFile& file : config::netplan_key_files(sources.sources, name)) {
+    auto text = read_text(file.path, kMaxKeyFile);
+    if (!text) {
+      file.named.message = "the key file " + file.path + ": " + text.error();
+      return fail(file.named.text(file.named.file), kExitUsage);
+    }
+    sources.key_files.push_back({file.path, std::move(*text)});
+  }
+  return {};
+}
+
+std::vector<std::string> netplan_secret_files(const NetplanSources& sources, const std::string& name) {
+  std::vector<std::string> out;
+  for (const auto& source : sources.sources) {
+    const auto names = config::netplan_tunnel_names({&source, 1});
+    if (names && std::ranges::find(*names, name) != names->end()) out.push_back(source.path);
+  }
+  for (const auto& file : sources.key_files) out.push_back(file.path);
+  return out;
+}
+
+}  // namespace hats::app

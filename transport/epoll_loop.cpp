@@ -10,7 +10,7 @@ namespace {
 constexpr int kMaxEvents = 64;
 /// Bytes one recvmmsg may bring at the average size of the last one: as for TUN, more would not stay in the
 /// cache. At least kMinSlots messages are asked for.
-constexpr uint32_t kUdpTurnBytes = 256 * 1024;
+constexpr uint32_t kReceiveTurnBytes = 256 * 1024;
 constexpr uint32_t kMinSlots = 8;
 static_assert(kMinSlabs / 3 >= kMinSlots);
 /// Bytes a receive may fill: all of the slab but the headroom and the room of an authentication tag.
@@ -36,14 +36,15 @@ EpollLoop::EpollLoop(std::unique_ptr<Arena> arena, LoopFds fds, UniqueFd epoll_f
       epoll_fd_(std::move(epoll_fd)),
       wanted_slots_(most_slots()) {
   reads_.reserve(kTunTurnReads);
-  received_.reserve(kUdpTurnReceives);
+  udp_received_.reserve(kTurnReceives);
+  raw_received_.reserve(kTurnReceives);
 }
 
 EpollLoop::~EpollLoop() = default;
 
 // A third of the arena for receives, a third for TUN reads, a third for sends.
 uint32_t EpollLoop::most_slots() {
-  return std::min(kUdpTurnReceives, arena().size() / 3);
+  return std::min(kTurnReceives, arena().size() / 3);
 }
 
 std::unique_ptr<Port> EpollLoop::make_port() {
@@ -97,10 +98,16 @@ void EpollLoop::turn(bool poll) {
       writable(port);
     }
     if (!port.open || (what & (EPOLLIN | EPOLLERR | EPOLLHUP)) == 0) continue;
-    if (port.kind == Port::Kind::tun) {
-      read_tun(port, (what & (EPOLLERR | EPOLLHUP)) != 0);
-    } else {
-      receive(port);
+    switch (port.kind) {
+      case Port::Kind::tun:
+        read_tun(port, (what & (EPOLLERR | EPOLLHUP)) != 0);
+        break;
+      case Port::Kind::udp:
+        receive(port, udp_received_);
+        break;
+      case Port::Kind::raw:
+        receive(port, raw_received_);
+        break;
     }
   }
 }
@@ -140,28 +147,29 @@ uint32_t EpollLoop::prepare_slots() {
   return count;
 }
 
-void EpollLoop::receive(EpollPort& port) {
+template <typename Received>
+void EpollLoop::receive(EpollPort& port, std::vector<Received>& received) {
   const uint32_t slots = prepare_slots();
   if (slots == 0) return starve(port);
   const int count = recvmmsg(port.fd, messages_.data(), slots, MSG_DONTWAIT, nullptr);
   if (count <= 0) return;  // EAGAIN, or an error of the socket, which this has cleared
-  received_.clear();
+  received.clear();
   uint32_t bytes = 0;
   for (uint32_t i = 0; i < static_cast<uint32_t>(count); ++i) {
-    UdpReceived& one = received_.emplace_back();
+    Received& one = received.emplace_back();
     one.size = messages_[i].msg_len;
     bytes += one.size;
-    if (!parse_received(messages_[i].msg_hdr, one)) {
-      received_.pop_back();  // its slab stays in the slot
+    if (!parse(messages_[i].msg_hdr, one)) {
+      received.pop_back();  // its slab stays in the slot
       continue;
     }
     one.slab = std::move(slots_[i].slab);
     one.data = one.slab.bytes().data() + kSlabHeadroom;
   }
   wanted_slots_ =
-      std::clamp(kUdpTurnBytes / (bytes / static_cast<uint32_t>(count) + 1), kMinSlots, most_slots());
-  if (!received_.empty()) deliver(port, received_);
-  received_.clear();
+      std::clamp(kReceiveTurnBytes / (bytes / static_cast<uint32_t>(count) + 1), kMinSlots, most_slots());
+  if (!received.empty()) deliver(port, received);
+  received.clear();
 }
 
 // No slab is free: stop listening, or the level-triggered readiness would spin. Packets wait in the kernel.

@@ -36,7 +36,8 @@ class EpollLoop final : public LoopBase {
 
   void watch(EpollPort& port, uint32_t events);
   void read_tun(EpollPort& port, bool dead);
-  void receive(EpollPort& port);
+  template <typename Received>
+  void receive(EpollPort& port, std::vector<Received>& received);
   uint32_t most_slots();
   uint32_t prepare_slots();
   void starve(EpollPort& port);
@@ -45,9 +46,10 @@ class EpollLoop final : public LoopBase {
   UniqueFd epoll_fd_;
   TunReader tun_reader_;
   std::vector<TunRead> reads_;
-  std::vector<UdpReceived> received_;
-  std::array<ReceiveSlot, kUdpTurnReceives> slots_;
-  std::array<mmsghdr, kUdpTurnReceives> messages_{};
+  std::vector<UdpReceived> udp_received_;
+  std::vector<RawReceived> raw_received_;
+  std::array<ReceiveSlot, kTurnReceives> slots_;
+  std::array<mmsghdr, kTurnReceives> messages_{};
   uint32_t wanted_slots_;
   std::vector<EpollPort*> starved_;
 };

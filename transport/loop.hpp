@@ -107,7 +107,8 @@ class Handler {
   virtual void on_udp(Tag tag, std::span<UdpReceived> received, Now now) = 0;
   // Of those who add raw sockets:
   virtual void on_raw(Tag /*tag*/, std::span<RawReceived> /*received*/, Now /*now*/) {}
-  /// A raw packet was refused for good; it is lost. EMSGSIZE: larger than the route with DF set.
+  /// A raw packet was refused for good; it is lost. EMSGSIZE: larger than the device's MTU with DF set, or
+  /// with a header of its own; EINVAL, ENETUNREACH: often a source that is gone; EPERM: a firewall.
   virtual void on_raw_send_failed(Tag /*tag*/, const RawSend& /*send*/, int /*error*/, Now /*now*/) {}
   /// A send failed for good (retries without GSO are the loop's). `send` still has its lease and may be sent
   /// again, changed, from inside this call: EINVAL, ENETUNREACH and such with a `from` often mean that the
@@ -141,7 +142,10 @@ struct LoopCounters {
            udp_datagrams_sent = 0;
   uint64_t sends_dropped = 0;       // newest dropped: FIFO full, no slab to copy into, or failed too often
   uint64_t receive_no_buffers = 0;  // a receive waited for a free slab
-  uint64_t gso_fallbacks = 0;       // paths that lost UDP_SEGMENT
+  uint64_t raw_receives = 0, raw_sends = 0;
+  uint64_t raw_truncated = 0;  // dropped: larger than a slab (GRO above 64 KiB, "BIG TCP")
+  uint64_t raw_refused = 0;    // sends that the kernel refused for good
+  uint64_t gso_fallbacks = 0;  // paths that lost UDP_SEGMENT
 };
 
 class Loop {
@@ -160,9 +164,13 @@ class Loop {
   // descriptors: after remove() returns it will not touch the descriptor again, and the caller may close it.
   virtual void add_tun(Tag tag, int fd) = 0;
   virtual void add_udp(Tag tag, int fd) = 0;
+  /// A socket of raw_socket.hpp: a receiver, a sender, or an ICMP listener.
+  virtual void add_raw(Tag tag, int fd) = 0;
   virtual void remove(Tag tag) = 0;
   /// Queues; what a callback sends goes out when it returns. Order is kept for each tag.
   virtual void send(Tag tag, UdpSend send) = 0;
+  /// The same for a raw socket. Dropped (sends_dropped) if it has no address to go to, or a head too large.
+  virtual void send_raw(Tag tag, RawSend send) = 0;
   /// Writes at once. 0 or errno: whoever merged the packet may replay it singly on EINVAL.
   virtual int write(Tag tag, const TunWrite& write) = 0;
 

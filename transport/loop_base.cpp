@@ -18,7 +18,7 @@ namespace {
 constexpr int kFlushAtEndMs = 100;
 /// Failed TUN writes told to the handler after one callback, at the most; the others are only returned.
 constexpr size_t kMaxFailedWrites = 64;
-/// Failed sends kept until they can be told to the handler; the newest is dropped beyond.
+/// Failed sends of a kind kept until they can be told to the handler; the newest is dropped beyond.
 constexpr size_t kMaxFailedSends = kSendQueueLength;
 
 Now read_clock() {
@@ -62,8 +62,8 @@ Port& LoopBase::add(Tag tag, int fd, Port::Kind kind) {
   assert(!by_tag_.contains(tag));
   ports_.push_back(make_port());
   Port& port = *ports_.back();
-  port.tag = port.udp.tag = tag;
-  port.fd = port.udp.fd = fd;
+  port.tag = port.udp.tag = port.raw.tag = tag;
+  port.fd = port.udp.fd = port.raw.fd = fd;
   port.kind = kind;
   by_tag_[tag] = &port;
   return port;
@@ -80,12 +80,19 @@ void LoopBase::add_udp(Tag tag, int fd) {
   if (running_) start(port);
 }
 
+void LoopBase::add_raw(Tag tag, int fd) {
+  Port& port = add(tag, fd, Port::Kind::raw);
+  probe_raw_port(port.raw);
+  if (running_) start(port);
+}
+
 void LoopBase::remove(Tag tag) {
   Port* port = find(tag);
   if (!port) return;
   port->open = false;
   by_tag_.erase(tag);
   port->udp.queue.clear();
+  port->raw.queue.clear();
   if (running_) finish(*port);
   const auto owner = std::ranges::find(ports_, port, &std::unique_ptr<Port>::get);
   removed_.push_back(std::move(*owner));
@@ -93,7 +100,8 @@ void LoopBase::remove(Tag tag) {
 }
 
 // Small sends without a slab (handshakes, keepalives) lie one behind another in a slab of the loop's own.
-bool LoopBase::copy_into_slab(UdpSend& send) {
+template <typename Send>
+bool LoopBase::copy_into_slab(Send& send) {
   if (copy_slab_.is_sole()) copy_used_ = 0;
   if (!copy_slab_ || copy_used_ + send.size > kSlabSize) {
     if (send.size > kSlabSize) return false;
@@ -109,21 +117,35 @@ bool LoopBase::copy_into_slab(UdpSend& send) {
   return true;
 }
 
+template <typename Entry>
+void LoopBase::enqueue(Port& port, SendQueue<Entry>& queue, Entry entry) {
+  // A full batch need not wait for the end of the callback: its slabs may be wanted.
+  if (queue.size() >= kSendBatch && !port.blocked) flush(port);
+  if (!queue.push(std::move(entry))) {
+    ++counters_.sends_dropped;
+    return;
+  }
+  if (!port.dirty) dirty_.push_back(&port);
+  port.dirty = true;
+}
+
 void LoopBase::send(Tag tag, UdpSend send) {
   Port* port = find(tag);
   if (!port || port->kind != Port::Kind::udp || (!send.slab && !copy_into_slab(send))) {
     ++counters_.sends_dropped;
     return;
   }
-  QueuedSend entry{std::move(send), 0, 0, resends_};
-  // A full batch need not wait for the end of the callback: its slabs may be wanted.
-  if (port->udp.queue.size() >= kSendBatch && !port->blocked) flush(*port);
-  if (!port->udp.queue.push(std::move(entry))) {
+  enqueue(*port, port->udp.queue, QueuedUdp{std::move(send), 0, 0, resends_});
+}
+
+void LoopBase::send_raw(Tag tag, RawSend send) {
+  Port* port = find(tag);
+  if (!port || port->kind != Port::Kind::raw || !send.to.is_set() || send.head_size > kRawHeadSize ||
+      (!send.slab && send.size != 0 && !copy_into_slab(send))) {
     ++counters_.sends_dropped;
     return;
   }
-  if (!port->dirty) dirty_.push_back(port);
-  port->dirty = true;
+  enqueue(*port, port->raw.queue, QueuedRaw{std::move(send), resends_, false});
 }
 
 int LoopBase::write(Tag tag, const TunWrite& write) {
@@ -144,15 +166,23 @@ int LoopBase::write(Tag tag, const TunWrite& write) {
   return error;
 }
 
+SendResult LoopBase::send_queued(Port& port) {
+  return port.kind == Port::Kind::raw ? raw_sender_.flush(port.raw, failed_raw_)
+                                      : udp_sender_.flush(port.udp, now_.boot, failed_sends_);
+}
+
 void LoopBase::flush(Port& port) {
-  if (sender_.flush(port.udp, now_.boot, failed_sends_) == UdpSender::Result::blocked) {
+  if (send_queued(port) == SendResult::blocked) {
     port.blocked = true;
     if (running_) watch_writable(port);
   }
-  while (failed_sends_.size() > kMaxFailedSends) {
-    failed_sends_.pop_back();
-    ++counters_.sends_dropped;
-  }
+  const auto bound = [this](auto& failures) {
+    if (failures.size() <= kMaxFailedSends) return;
+    counters_.sends_dropped += failures.size() - kMaxFailedSends;
+    failures.resize(kMaxFailedSends);
+  };
+  bound(failed_sends_);
+  bound(failed_raw_);
 }
 
 void LoopBase::writable(Port& port) {
@@ -160,25 +190,37 @@ void LoopBase::writable(Port& port) {
   flush(port);
 }
 
+// Calls `tell` with each failure, unless it has come back too often or its socket is gone.
+template <typename Send, typename Tell>
+void LoopBase::tell_failed(std::vector<FailedSend<Send>>& failures, Tell tell) {
+  for (FailedSend<Send>& failed : std::exchange(failures, {})) {
+    if (failed.resends >= kMaxResends || !find(failed.tag)) {
+      ++counters_.sends_dropped;
+      continue;
+    }
+    resends_ = static_cast<uint8_t>(failed.resends + 1);
+    tell(failed);
+    resends_ = 0;
+  }
+}
+
 // Sends what is queued and tells of what failed, until neither is left; a failed send comes back
 // kMaxResends times at the most, so this ends.
 void LoopBase::settle() {
-  while (!dirty_.empty() || !failed_sends_.empty() || !failed_writes_.empty()) {
+  while (!dirty_.empty() || !failed_sends_.empty() || !failed_raw_.empty() || !failed_writes_.empty()) {
     for (size_t i = 0; i < dirty_.size(); ++i) {
       Port& port = *dirty_[i];
       port.dirty = false;
       if (port.open && !port.blocked) flush(port);
     }
     dirty_.clear();
-    for (FailedSend& failed : std::exchange(failed_sends_, {})) {
-      if (failed.resends >= kMaxResends || !find(failed.tag)) {
-        ++counters_.sends_dropped;
-        continue;
-      }
-      resends_ = static_cast<uint8_t>(failed.resends + 1);
+    tell_failed(failed_sends_, [this](FailedSend<UdpSend>& failed) {
       handler_->on_send_failed(failed.tag, failed.send, failed.error, now_);
-      resends_ = 0;
-    }
+    });
+    tell_failed(failed_raw_, [this](const FailedSend<RawSend>& failed) {
+      ++counters_.raw_refused;
+      handler_->on_raw_send_failed(failed.tag, failed.send, failed.error, now_);
+    });
     for (const FailedWrite& failed : std::exchange(failed_writes_, {})) {
       handler_->on_write_failed(failed.tag, failed.error, now_);
     }
@@ -200,6 +242,17 @@ void LoopBase::deliver(Port& port, std::span<UdpReceived> received) {
   counters_.udp_receives += received.size();
   handler_->on_udp(port.tag, received, now_);
   settle();
+}
+
+void LoopBase::deliver(Port& port, std::span<RawReceived> received) {
+  counters_.raw_receives += received.size();
+  handler_->on_raw(port.tag, received, now_);
+  settle();
+}
+
+bool LoopBase::parse(const msghdr& message, RawReceived& out) {
+  if ((message.msg_flags & MSG_TRUNC) != 0) ++counters_.raw_truncated;
+  return parse_received(message, out);
 }
 
 void LoopBase::close_tun(Port& port, int error) {
@@ -255,19 +308,24 @@ void LoopBase::run(Handler& handler) {
   running_ = false;
 }
 
+void LoopBase::drop_queued(Port& port) {
+  counters_.sends_dropped += port.udp.queue.size() + port.raw.queue.size();
+  port.udp.queue.clear();
+  port.raw.queue.clear();
+}
+
 void LoopBase::flush_at_end() {
   const BootTime last = read_clock().boot + milliseconds(kFlushAtEndMs);
   for (const auto& port : ports_) {
-    while (port->kind == Port::Kind::udp && !port->udp.queue.empty() &&
-           sender_.flush(port->udp, now_.boot, failed_sends_) == UdpSender::Result::blocked) {
+    while (port->kind != Port::Kind::tun && send_queued(*port) == SendResult::blocked) {
       const int64_t left_ms = (last - read_clock().boot).ns / 1'000'000;
       pollfd wait{port->fd, POLLOUT, 0};
       if (left_ms <= 0 || poll(&wait, 1, static_cast<int>(left_ms)) <= 0) break;
     }
-    counters_.sends_dropped += port->udp.queue.size();
-    port->udp.queue.clear();
+    drop_queued(*port);
   }
   failed_sends_.clear();
+  failed_raw_.clear();
   dirty_.clear();
   copy_slab_ = {};
 }

@@ -8,26 +8,29 @@
 
 #include "transport/loop.hpp"
 #include "transport/mailbox.hpp"
-#include "transport/send_queue.hpp"
+#include "transport/raw_sender.hpp"
+#include "transport/socket.hpp"
+#include "transport/udp_sender.hpp"
 
 namespace hats::transport {
 
-/// Receives given to one call of on_udp, at the most.
-inline constexpr uint32_t kUdpTurnReceives = 64;
+/// Receives given to one call of on_udp or on_raw, at the most.
+inline constexpr uint32_t kTurnReceives = 64;
 
 /// One descriptor of the loop. A backend derives from it. It lives until the end of the wake-up in which it
 /// was removed, so that events already fetched find it closed instead of gone.
 struct Port {
-  enum class Kind : uint8_t { tun, udp };
+  enum class Kind : uint8_t { tun, udp, raw };
   virtual ~Port() = default;
 
   Tag tag = 0;
   int fd = -1;
   Kind kind = Kind::tun;
   bool open = true;      // until remove()
-  bool blocked = false;  // UDP: waits for POLLOUT
-  bool dirty = false;    // UDP: is in the loop's list of ports with something to send
-  UdpPort udp;
+  bool blocked = false;  // socket: waits for POLLOUT
+  bool dirty = false;    // socket: is in the loop's list of ports with something to send
+  UdpPort udp;           // of kind udp
+  RawPort raw;           // of kind raw
 };
 
 /// The descriptors every loop has.
@@ -47,8 +50,10 @@ class LoopBase : public Loop {
   [[nodiscard]] LoopCounters counters() const override { return counters_; }
   void add_tun(Tag tag, int fd) override;
   void add_udp(Tag tag, int fd) override;
+  void add_raw(Tag tag, int fd) override;
   void remove(Tag tag) override;
   void send(Tag tag, UdpSend send) override;
+  void send_raw(Tag tag, RawSend send) override;
   int write(Tag tag, const TunWrite& write) override;
   void run(Handler& handler) override;
   void stop() override { mailbox_.stop(); }
@@ -64,7 +69,7 @@ class LoopBase : public Loop {
   /// On the loop's thread, before the first wait.
   virtual void begin() = 0;
   /// One wake-up: waits (not at all if `poll`), calls wake_up() once, receives, and calls the handler's
-  /// on_tun, on_udp and on_tun_closed.
+  /// on_tun, on_udp, on_raw and on_tun_closed.
   virtual void turn(bool poll) = 0;
   /// The socket's FIFO is blocked: call writable() once when it can be written to.
   virtual void watch_writable(Port& port) = 0;
@@ -77,6 +82,10 @@ class LoopBase : public Loop {
   /// Delivers one batch and sends what the handler sent meanwhile.
   void deliver(Port& port, std::span<TunRead> reads);
   void deliver(Port& port, std::span<UdpReceived> received);
+  void deliver(Port& port, std::span<RawReceived> received);
+  /// Reads name and control data of a receive. False if it is to be dropped; it has been counted then.
+  [[nodiscard]] bool parse(const msghdr& message, UdpReceived& out) { return parse_received(message, out); }
+  [[nodiscard]] bool parse(const msghdr& message, RawReceived& out);
   /// Removes the port and tells the handler.
   void close_tun(Port& port, int error);
 
@@ -97,8 +106,15 @@ class LoopBase : public Loop {
 
   [[nodiscard]] Port* find(Tag tag) const;
   Port& add(Tag tag, int fd, Port::Kind kind);
-  bool copy_into_slab(UdpSend& send);
+  template <typename Send>
+  bool copy_into_slab(Send& send);
+  template <typename Entry>
+  void enqueue(Port& port, SendQueue<Entry>& queue, Entry entry);
+  SendResult send_queued(Port& port);
   void flush(Port& port);
+  void drop_queued(Port& port);
+  template <typename Send, typename Tell>
+  void tell_failed(std::vector<FailedSend<Send>>& failures, Tell tell);
   void settle();
   bool must_poll();
   void set_timer(BootTime deadline);
@@ -114,11 +130,13 @@ class LoopBase : public Loop {
   Now now_;
   bool running_ = false;
 
-  UdpSender sender_{counters_};
+  UdpSender udp_sender_{counters_};
+  RawSender raw_sender_{counters_};
   Lease copy_slab_;  // takes sends without a slab, one behind another
   uint32_t copy_used_ = 0;
   std::vector<Port*> dirty_;
-  std::vector<FailedSend> failed_sends_;
+  std::vector<FailedSend<UdpSend>> failed_sends_;
+  std::vector<FailedSend<RawSend>> failed_raw_;
   std::vector<FailedWrite> failed_writes_;
   uint8_t resends_ = 0;  // of the failed send the handler is being told of
 };

@@ -1,15 +1,16 @@
-// The FIFO of one UDP socket and the one place that sends: sendmmsg with MSG_DONTWAIT, in order, stopping at
-// the first EAGAIN until the socket is writable again. Both backends send here: see README.md for why
+// The FIFO of one socket and the way it is emptied: sendmmsg with MSG_DONTWAIT, in order, stopping at the
+// first EAGAIN until the socket is writable again. Both backends send like this: see README.md for why
 // io_uring does not do it with SQEs.
 #pragma once
 
-#include <array>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <vector>
 
-#include "transport/gso_paths.hpp"
 #include "transport/loop.hpp"
-#include "transport/udp_message.hpp"
 
 namespace hats::transport {
 
@@ -17,78 +18,79 @@ namespace hats::transport {
 inline constexpr uint32_t kSendQueueLength = 1'024;
 /// Messages given to one sendmmsg.
 inline constexpr uint32_t kSendBatch = 64;
-/// How often one send may be sent again from inside on_send_failed before the loop drops it.
+/// How often one send may be sent again from inside on_send_failed before the loop drops it; raw packets sent
+/// from inside on_raw_send_failed count as well.
 inline constexpr uint8_t kMaxResends = 3;
 
-struct QueuedSend {
-  UdpSend send;
-  uint32_t sent = 0;    // bytes of it that are out already (a run sent singly)
-  int refused_gso = 0;  // errno of its UDP_SEGMENT send; it now goes out singly
-  uint8_t resends = 0;  // failures it has come back from
-};
-
-/// A ring of kSendQueueLength entries that grows to its bound and stays.
+/// A ring of kSendQueueLength entries that grows to its bound and stays. An entry has a `send` with a lease.
+template <typename Entry>
 class SendQueue {
  public:
   /// False if the queue is full; `entry` is then untouched.
-  [[nodiscard]] bool push(QueuedSend&& entry);
-  [[nodiscard]] QueuedSend& operator[](uint32_t i) { return ring_[(head_ + i) % ring_.size()]; }
-  void pop();
+  [[nodiscard]] bool push(Entry&& entry) {
+    if (count_ == ring_.size()) {
+      if (count_ == kSendQueueLength) return false;
+      grow();
+    }
+    ring_[(head_ + count_) % ring_.size()] = std::move(entry);
+    ++count_;
+    return true;
+  }
+  [[nodiscard]] Entry& operator[](uint32_t i) { return ring_[(head_ + i) % ring_.size()]; }
+  void pop() {
+    ring_[head_].send.slab = {};
+    head_ = static_cast<uint32_t>((head_ + 1) % ring_.size());
+    --count_;
+  }
   [[nodiscard]] uint32_t size() const { return count_; }
   [[nodiscard]] bool empty() const { return count_ == 0; }
-  void clear();
+  void clear() {
+    while (!empty()) pop();
+  }
 
  private:
-  std::vector<QueuedSend> ring_;
+  // Entries the ring starts with; it doubles up to kSendQueueLength and never shrinks.
+  static constexpr uint32_t kFirstRing = 64;
+  static_assert(kSendQueueLength % kFirstRing == 0);
+
+  void grow() {
+    std::ranges::rotate(ring_, ring_.begin() + head_);
+    head_ = 0;
+    ring_.resize(ring_.empty() ? kFirstRing : ring_.size() * 2);
+  }
+
+  std::vector<Entry> ring_;
   uint32_t head_ = 0, count_ = 0;
 };
 
-/// A UDP socket as the sender sees it.
-struct UdpPort {
-  Tag tag = 0;
-  int fd = -1;
-  Family family = Family::none;
-  bool gso = false;           // the socket has UDP_SEGMENT
-  bool ds_by_message = true;  // else `socket_ds` is what the socket is set to
-  uint8_t socket_ds = 0;
-  SendQueue queue;
-};
-
 /// A send that failed for good, to be told to the handler.
+template <typename Send>
 struct FailedSend {
   Tag tag = 0;
-  UdpSend send;
+  Send send;
   int error = 0;
   uint8_t resends = 0;
 };
 
-/// Reads what the socket can do.
-void probe_udp_port(UdpPort& port);
+enum class SendResult : uint8_t { drained, blocked };
 
-/// Sends from FIFOs. One a loop; the messages of one sendmmsg lie in its fixed slots.
-class UdpSender {
- public:
-  enum class Result : uint8_t { drained, blocked };
-
-  explicit UdpSender(LoopCounters& counters) : counters_(counters) {}
-  /// Sends until the queue is empty or the socket would block. Failures are appended to `failed`.
-  Result flush(UdpPort& port, BootTime now, std::vector<FailedSend>& failed);
-
- private:
-  struct Part {  // what a slot sends: bytes [start, start + size) of queue entry `entry`
-    uint32_t entry = 0, start = 0, size = 0;
-    bool gso = false;
-  };
-  uint32_t fill(UdpPort& port, BootTime now);
-  uint32_t fill_entry(UdpPort& port, uint32_t index, uint32_t filled, BootTime now);
-  void finish(UdpPort& port, uint32_t count, BootTime now);
-  void refuse(UdpPort& port, int error, std::vector<FailedSend>& failed);
-
-  LoopCounters& counters_;
-  GsoPaths gso_paths_;
-  std::array<SendSlot, kSendBatch> slots_;
-  std::array<mmsghdr, kSendBatch> messages_{};
-  std::array<Part, kSendBatch> parts_;
-};
+/// Sends until `queue` is empty or the socket would block. `fill()` puts messages of the queue's front into
+/// `messages` and returns how many; `finish(n)` is told that the first n are out; `refuse(errno)` that the
+/// first one was refused: it removes or changes the queue's first entry.
+template <typename Queue, typename Fill, typename Finish, typename Refuse>
+SendResult drain(int fd, const Queue& queue, mmsghdr* messages, Fill fill, Finish finish, Refuse refuse) {
+  while (!queue.empty()) {
+    const uint32_t filled = fill();
+    const int sent = sendmmsg(fd, messages, filled, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent > 0) {
+      finish(static_cast<uint32_t>(sent));
+    } else if (errno == EAGAIN) {
+      return SendResult::blocked;
+    } else if (errno != EINTR) {
+      refuse(errno);
+    }
+  }
+  return SendResult::drained;
+}
 
 }  // namespace hats::transport

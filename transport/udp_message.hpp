@@ -2,22 +2,17 @@
 // No syscall but the probe; shared by both backends (formats.md 6.6: source stickiness, DS and ECN).
 #pragma once
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 #include <array>
 #include <cstdint>
 
 #include "transport/loop.hpp"
+#include "transport/message.hpp"
 
 namespace hats::transport {
 
 /// Control bytes of a send: PKTINFO (IPv6's is the larger), TOS or traffic class, UDP_SEGMENT.
 inline constexpr size_t kSendControlSize =
     CMSG_SPACE(sizeof(in6_pktinfo)) + CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint16_t));
-/// Control bytes of a receive: PKTINFO, TOS or traffic class, UDP_GRO; and one more for luck.
-inline constexpr size_t kReceiveControlSize = CMSG_SPACE(sizeof(in6_pktinfo)) + 3 * CMSG_SPACE(sizeof(int));
-
 /// Room for one message on its way out. What points into it stays valid until the next build.
 struct SendSlot {
   sockaddr_in6 name{};  // an IPv4 name fits too
@@ -30,8 +25,6 @@ struct SendSlot {
 [[nodiscard]] bool can_send_ds_by_message(int fd, Family family);
 /// Sets the DS byte of a socket for hosts without it in control data. Returns 0 or errno.
 [[nodiscard]] int set_socket_ds(int fd, Family family, uint8_t ds);
-/// The family a socket was made for.
-[[nodiscard]] Family socket_family(int fd);
 
 /// Fills `message` (with storage in `slot`) to send `bytes` of `send`: to its destination, from its source if
 /// it has one. `segment_size` of 0: no UDP_SEGMENT. DS as control data only if `ds_by_message` and not 0.

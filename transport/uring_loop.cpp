@@ -15,7 +15,7 @@ constexpr uint32_t kSubmissions = 128;
 constexpr uint32_t kFileSlots = 256;
 /// Places in a buffer ring, at the most: one turn's receives.
 constexpr uint32_t kMaxGroup = 64;
-constexpr uint16_t kUdpGroup = 1, kTunGroup = 2;
+constexpr uint16_t kSocketGroup = 1, kTunGroup = 2;
 /// Room that stays free behind a receive: padding and tag.
 constexpr uint32_t kTailroom = 64;
 constexpr uint64_t kOpMask = 7;
@@ -56,7 +56,8 @@ struct alignas(8) UringLoop::UringPort final : Port {
   bool hung_up = false;      // TUN, polled
   int dead = 0;              // TUN: errno of its end
   std::vector<TunRead> reads;
-  std::vector<UdpReceived> received;
+  std::vector<UdpReceived> udp_received;
+  std::vector<RawReceived> raw_received;
 };
 
 std::expected<std::unique_ptr<Loop>, int> UringLoop::make(std::unique_ptr<Arena> arena, bool basic) {
@@ -82,7 +83,8 @@ UringLoop::UringLoop(std::unique_ptr<Arena> arena, LoopFds fds, std::unique_ptr<
   receive_layout_.msg_namelen = sizeof(sockaddr_in6);
   receive_layout_.msg_controllen = kReceiveControlSize;
   reads_.reserve(kTunTurnReads);
-  received_.reserve(kUdpTurnReceives);
+  udp_received_.reserve(kTurnReceives);
+  raw_received_.reserve(kTurnReceives);
 }
 
 UringLoop::~UringLoop() {
@@ -93,9 +95,9 @@ int UringLoop::register_with_ring() {
   // A third of the arena for receives, a third for TUN reads, a third for sends.
   const uint32_t places = std::min(kMaxGroup, std::bit_floor(arena().size() / 3));
   const uint32_t start = kSlabHeadroom - kReceivePrefix;
-  auto udp = BufferGroup::make(ring_->get(), kUdpGroup, places, start, kSlabSize - start - kTailroom);
-  if (!udp) return udp.error();
-  udp_buffers_ = std::move(*udp);
+  auto sockets = BufferGroup::make(ring_->get(), kSocketGroup, places, start, kSlabSize - start - kTailroom);
+  if (!sockets) return sockets.error();
+  socket_buffers_ = std::move(*sockets);
   if (features_.read_multishot) {
     auto tun = BufferGroup::make(ring_->get(), kTunGroup, places, kSlabHeadroom,
                                  kSlabSize - kSlabHeadroom - kTailroom);
@@ -114,13 +116,13 @@ std::unique_ptr<Port> UringLoop::make_port() {
 
 void UringLoop::begin() {
   static_cast<void>(ring_->enable());  // it cannot fail: made disabled, enabled once
-  udp_buffers_->refill(arena());
+  socket_buffers_->refill(arena());
   if (tun_buffers_) tun_buffers_->refill(arena());
 }
 
 void UringLoop::start(Port& port) {
   auto& own = static_cast<UringPort&>(port);
-  own.armed = own.kind == Port::Kind::udp ? Op::receive : tun_buffers_ ? Op::read : Op::readable;
+  own.armed = own.kind != Port::Kind::tun ? Op::receive : tun_buffers_ ? Op::read : Op::readable;
   if (!free_files_.empty() && io_uring_register_files_update(
                                   ring_->get(), static_cast<unsigned>(free_files_.back()), &own.fd, 1) == 1) {
     own.file = free_files_.back();
@@ -142,7 +144,8 @@ void UringLoop::finish(Port& port) {
   }
   std::erase(active_, &own);
   own.reads.clear();
-  own.received.clear();
+  own.udp_received.clear();
+  own.raw_received.clear();
   if (own.file >= 0) {
     const int none = -1;
     io_uring_register_files_update(ring_->get(), static_cast<unsigned>(own.file), &none, 1);
@@ -163,11 +166,11 @@ void UringLoop::finish_entry(io_uring_sqe* entry, UringPort& port, Op op) {
 // Leaves it unarmed while its group has no slab: turn() tries again.
 void UringLoop::arm(UringPort& port) {
   if (port.armed == Op::receive) {
-    if (udp_buffers_->posted() == 0) return static_cast<void>(++counters_.receive_no_buffers);
+    if (socket_buffers_->posted() == 0) return static_cast<void>(++counters_.receive_no_buffers);
     io_uring_sqe* entry = ring_->entry();
     io_uring_prep_recvmsg_multishot(entry, port.fd, &receive_layout_, 0);
     entry->flags |= IOSQE_BUFFER_SELECT;
-    entry->buf_group = kUdpGroup;
+    entry->buf_group = kSocketGroup;
     finish_entry(entry, port, Op::receive);
   } else if (port.armed == Op::read) {
     if (tun_buffers_->posted() == 0) return static_cast<void>(++counters_.receive_no_buffers);
@@ -220,7 +223,7 @@ void UringLoop::disarm(UringPort& port) {
 
 // One wake-up: one system call that submits, waits and receives.
 void UringLoop::turn(bool poll) {
-  udp_buffers_->refill(arena());
+  socket_buffers_->refill(arena());
   if (tun_buffers_) tun_buffers_->refill(arena());
   if (arena().free_count() != 0) {
     for (UringPort* port : starved_) activate(*port);
@@ -298,8 +301,18 @@ void UringLoop::absorb(const io_uring_cqe& completion) {
 
 void UringLoop::absorb_receive(UringPort& port, const io_uring_cqe& completion) {
   if ((completion.flags & IORING_CQE_F_BUFFER) == 0) return;  // ended: an error of the socket, or cancelled
-  Lease slab = udp_buffers_->take(completion.flags >> IORING_CQE_BUFFER_SHIFT, received_size(completion));
+  Lease slab = socket_buffers_->take(completion.flags >> IORING_CQE_BUFFER_SHIFT, received_size(completion));
   if (completion.res < 0 || !port.open) return;
+  if (port.kind == Port::Kind::udp) {
+    absorb_message(port, std::move(slab), completion, port.udp_received);
+  } else {
+    absorb_message(port, std::move(slab), completion, port.raw_received);
+  }
+}
+
+template <typename Received>
+void UringLoop::absorb_message(UringPort& port, Lease slab, const io_uring_cqe& completion,
+                               std::vector<Received>& received) {
   uint8_t* buffer = slab.bytes().data() + kSlabHeadroom - kReceivePrefix;
   io_uring_recvmsg_out* header = io_uring_recvmsg_validate(buffer, completion.res, &receive_layout_);
   if (!header) return;
@@ -309,10 +322,10 @@ void UringLoop::absorb_receive(UringPort& port, const io_uring_cqe& completion) 
   message.msg_control = buffer + kReceivePrefix - kReceiveControlSize;
   message.msg_controllen = header->controllen;
   message.msg_flags = static_cast<int>(header->flags);
-  UdpReceived& one = port.received.emplace_back();
+  Received& one = received.emplace_back();
   one.size = io_uring_recvmsg_payload_length(header, completion.res, &receive_layout_);
   one.data = buffer + kReceivePrefix;
-  if (!parse_received(message, one)) return port.received.pop_back();
+  if (!parse(message, one)) return received.pop_back();
   one.slab = std::move(slab);
   activate(port);
 }
@@ -347,7 +360,9 @@ void UringLoop::absorb_readable(UringPort& port, const io_uring_cqe& completion)
 void UringLoop::service(UringPort& port) {
   if (std::exchange(port.is_writable, false)) writable(port);
   if (port.kind == Port::Kind::udp) {
-    service_udp(port);
+    service_socket(port, port.udp_received, udp_received_);
+  } else if (port.kind == Port::Kind::raw) {
+    service_socket(port, port.raw_received, raw_received_);
   } else if (port.armed == Op::readable && port.reads.empty() && port.dead == 0) {
     read_tun(port);
   } else {
@@ -355,15 +370,18 @@ void UringLoop::service(UringPort& port) {
   }
 }
 
-void UringLoop::service_udp(UringPort& port) {
-  received_.swap(port.received);
-  for (std::span<UdpReceived> rest(received_); !rest.empty() && port.open;) {
-    const auto batch = rest.first(std::min<size_t>(rest.size(), kUdpTurnReceives));
+// `serving` is the loop's own: what arrives meanwhile goes to the port's for the next turn.
+template <typename Received>
+void UringLoop::service_socket(UringPort& port, std::vector<Received>& received,
+                               std::vector<Received>& serving) {
+  serving.swap(received);
+  for (std::span<Received> rest(serving); !rest.empty() && port.open;) {
+    const auto batch = rest.first(std::min<size_t>(rest.size(), kTurnReceives));
     deliver(port, batch);
-    for (UdpReceived& one : batch) one.slab = {};
+    for (Received& one : batch) one.slab = {};
     rest = rest.subspan(batch.size());
   }
-  received_.clear();
+  serving.clear();
 }
 
 void UringLoop::service_tun(UringPort& port) {
@@ -409,7 +427,7 @@ void UringLoop::read_tun(UringPort& port) {
 void UringLoop::end() {
   for (const auto& port : ports_) finish(*port);
   tun_reader_.release();
-  udp_buffers_->close(ring_->get());
+  socket_buffers_->close(ring_->get());
   if (tun_buffers_) tun_buffers_->close(ring_->get());
   // What the kernel tears down later holds no socket any more: all requests have ended, no file is
   // registered.

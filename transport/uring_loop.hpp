@@ -40,19 +40,23 @@ class UringLoop final : public LoopBase {
   unsigned reap();
   void absorb(const io_uring_cqe& completion);
   void absorb_receive(UringPort& port, const io_uring_cqe& completion);
+  template <typename Received>
+  void absorb_message(UringPort& port, Lease slab, const io_uring_cqe& completion,
+                      std::vector<Received>& received);
   void absorb_read(UringPort& port, const io_uring_cqe& completion);
   void absorb_readable(UringPort& port, const io_uring_cqe& completion);
   void activate(UringPort& port);
   void disarm(UringPort& port);
   void service(UringPort& port);
-  void service_udp(UringPort& port);
+  template <typename Received>
+  void service_socket(UringPort& port, std::vector<Received>& received, std::vector<Received>& serving);
   void service_tun(UringPort& port);
   void read_tun(UringPort& port);
 
   UringFeatures features_;
   std::string name_;
   std::unique_ptr<Ring> ring_;
-  std::unique_ptr<BufferGroup> udp_buffers_, tun_buffers_;  // tun_buffers_ only with multishot reads
+  std::unique_ptr<BufferGroup> socket_buffers_, tun_buffers_;  // tun_buffers_ only with multishot reads
   msghdr receive_layout_{};  // sizes of name and control data in a receive's buffer
   bool wake_armed_ = false, timer_armed_ = false;
   std::vector<int> free_files_;       // registered file slots
@@ -62,7 +66,8 @@ class UringLoop final : public LoopBase {
   std::vector<UringPort*> disarmed_;  // ports whose receive is to be given to the kernel
   TunReader tun_reader_;
   std::vector<TunRead> reads_;
-  std::vector<UdpReceived> received_;
+  std::vector<UdpReceived> udp_received_;
+  std::vector<RawReceived> raw_received_;
 };
 
 }  // namespace hats::transport

@@ -22,18 +22,6 @@ class LoopOrderTest : public LoopTest {
     setsockopt(sockets.v4.get(), SOL_SOCKET, SO_SNDBUF, &least, sizeof least);
     loop->add_udp(4, sockets.v4.get());
   }
-  // Delays what leaves by lo, so that its bytes stay charged to the socket. False where there is no netem.
-  static bool slow_loopback() {
-    return std::system("tc qdisc replace dev lo root netem delay 5ms 2>/dev/null") == 0 ||
-           std::system("tc qdisc replace dev lo root tbf rate 20mbit burst 4kb limit 2mb 2>/dev/null") == 0;
-  }
-  // Changed, not deleted: a qdisc that goes takes what it holds along.
-  static void fast_loopback() {
-    std::ignore = std::system(
-        "tc qdisc change dev lo root netem delay 0ms 2>/dev/null || "
-        "tc qdisc change dev lo root tbf rate 10gbit burst 1mb limit 20mb 2>/dev/null");
-  }
-
   void send_numbered(uint32_t number, uint32_t size, const Endpoint& to) {
     const auto bytes = numbered(number, size);
     UdpSend send;

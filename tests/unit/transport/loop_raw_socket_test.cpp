@@ -24,9 +24,7 @@ class RawSocketTest : public ::testing::TestWithParam<Addresses> {
  protected:
   void SetUp() override {
     if (!has_namespace()) GTEST_SKIP() << "no network namespace: this needs CAP_SYS_ADMIN and ip(8)";
-    for (const char* one : {kV6.known, kV6.stranger}) {
-      ASSERT_TRUE(ip(std::string("-6 addr replace ") + one + "/128 dev lo nodad"));
-    }
+    for (const char* one : {kV6.known, kV6.stranger}) ASSERT_TRUE(add_loopback_v6(one));
   }
   [[nodiscard]] static std::vector<uint8_t> packet(const char* from, uint32_t number, size_t size = 32) {
     return ip_packet(from, GetParam().ours, kGre, numbered(number, size));

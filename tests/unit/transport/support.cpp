@@ -24,6 +24,25 @@ bool ip(const std::string& arguments) {
   return std::system(("ip " + arguments + " 2>/dev/null").c_str()) == 0;
 }
 
+bool add_loopback_v6(const std::string& text) {
+  const std::string route = "ip -6 route show table local " + text + " | grep -q " + text;
+  return ip("-6 addr replace " + text + "/128 dev lo nodad") &&
+         std::system(("for i in $(seq 100); do " + route + " && exit 0; sleep 0.05; done; exit 1").c_str()) ==
+             0;
+}
+
+bool slow_loopback() {
+  return std::system("tc qdisc replace dev lo root netem delay 5ms 2>/dev/null") == 0 ||
+         std::system("tc qdisc replace dev lo root tbf rate 20mbit burst 4kb limit 2mb 2>/dev/null") == 0;
+}
+
+// Changed, not deleted: a qdisc that goes takes what it holds along.
+void fast_loopback() {
+  std::ignore = std::system(
+      "tc qdisc change dev lo root netem delay 0ms 2>/dev/null || "
+      "tc qdisc change dev lo root tbf rate 10gbit burst 1mb limit 20mb 2>/dev/null");
+}
+
 std::string backend_name(const ::testing::TestParamInfo<Backend>& info) {
   switch (info.param) {
     case Backend::epoll:
@@ -55,6 +74,13 @@ void Recorder::on_tun(Tag tag, std::span<TunRead> reads, Now now) {
 void Recorder::on_udp(Tag tag, std::span<UdpReceived> received, Now now) {
   now_ = now;
   udp(tag, received);
+}
+void Recorder::on_raw(Tag tag, std::span<RawReceived> received, Now now) {
+  now_ = now;
+  raw(tag, received);
+}
+void Recorder::on_raw_send_failed(Tag tag, const RawSend& send, int error, Now) {
+  raw_send_failed(tag, send, error);
 }
 void Recorder::on_send_failed(Tag tag, UdpSend& send, int error, Now) {
   send_failed(tag, send, error);

@@ -21,6 +21,9 @@ bool has_namespace();
 /// Runs an `ip` command line; true if it succeeded.
 bool ip(const std::string& arguments);
 
+/// Gives lo an IPv6 address and waits until it can be sent to: the kernel adds the route a moment later.
+bool add_loopback_v6(const std::string& text);
+
 /// The backends every test is run with. `basic` is io_uring without what came after Linux 6.1.
 enum class Backend : uint8_t { epoll, uring, uring_basic };
 std::string backend_name(const ::testing::TestParamInfo<Backend>& info);
@@ -33,6 +36,8 @@ class Recorder final : public Handler {
 
   std::function<void(Tag, std::span<TunRead>)> tun = [](const auto&...) {};
   std::function<void(Tag, std::span<UdpReceived>)> udp = [](const auto&...) {};
+  std::function<void(Tag, std::span<RawReceived>)> raw = [](const auto&...) {};
+  std::function<void(Tag, const RawSend&, int)> raw_send_failed = [](const auto&...) {};
   std::function<void(Tag, UdpSend&, int)> send_failed = [](auto&&...) {};
   std::function<void(Tag, int)> write_failed = [](const auto&...) {};
   std::function<void(Tag, int)> tun_closed = [](const auto&...) {};
@@ -47,6 +52,8 @@ class Recorder final : public Handler {
  private:
   void on_tun(Tag tag, std::span<TunRead> reads, Now now) override;
   void on_udp(Tag tag, std::span<UdpReceived> received, Now now) override;
+  void on_raw(Tag tag, std::span<RawReceived> received, Now now) override;
+  void on_raw_send_failed(Tag tag, const RawSend& send, int error, Now now) override;
   void on_send_failed(Tag tag, UdpSend& send, int error, Now now) override;
   void on_write_failed(Tag tag, int error, Now now) override;
   void on_tun_closed(Tag tag, int error, Now now) override;
@@ -72,6 +79,10 @@ class LoopTest : public ::testing::TestWithParam<Backend> {
 #define HATS_ALL_BACKENDS(Suite) \
   INSTANTIATE_TEST_SUITE_P(      \
       Io, Suite, ::testing::Values(Backend::epoll, Backend::uring, Backend::uring_basic), backend_name)
+
+/// Delays what leaves by lo, so that its bytes stay charged to the socket. False where there is no shaper.
+bool slow_loopback();
+void fast_loopback();
 
 BootTime boot_now();
 Endpoint loopback(Family family, uint16_t port);

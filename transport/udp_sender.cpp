@@ -1,4 +1,4 @@
-#include "transport/send_queue.hpp"
+#include "transport/udp_sender.hpp"
 
 #include <netinet/udp.h>
 
@@ -8,9 +8,6 @@
 namespace hats::transport {
 namespace {
 
-// Entries the ring starts with; it doubles up to kSendQueueLength and never shrinks.
-constexpr uint32_t kFirstRing = 64;
-static_assert(kSendQueueLength % kFirstRing == 0);
 /// What one UDP_SEGMENT send carries at the most: datagrams (Linux before 6.9) and bytes (an IPv4 packet).
 constexpr uint32_t kMaxGsoDatagrams = 64;
 constexpr uint32_t kMaxGsoBytes = 65'000;
@@ -29,28 +26,6 @@ bool is_gso_absent(int error) {
 
 }  // namespace
 
-bool SendQueue::push(QueuedSend&& entry) {
-  if (count_ == ring_.size()) {
-    if (count_ == kSendQueueLength) return false;
-    std::ranges::rotate(ring_, ring_.begin() + head_);
-    head_ = 0;
-    ring_.resize(ring_.empty() ? kFirstRing : ring_.size() * 2);
-  }
-  ring_[(head_ + count_) % ring_.size()] = std::move(entry);
-  ++count_;
-  return true;
-}
-
-void SendQueue::pop() {
-  ring_[head_].send.slab = {};
-  head_ = static_cast<uint32_t>((head_ + 1) % ring_.size());
-  --count_;
-}
-
-void SendQueue::clear() {
-  while (!empty()) pop();
-}
-
 void probe_udp_port(UdpPort& port) {
   port.family = socket_family(port.fd);
   int value = 0;
@@ -61,7 +36,7 @@ void probe_udp_port(UdpPort& port) {
 
 // Puts the messages of one queue entry into slots: one UDP_SEGMENT send, or each datagram for itself.
 uint32_t UdpSender::fill_entry(UdpPort& port, uint32_t index, uint32_t filled, BootTime now) {
-  const QueuedSend& entry = port.queue[index];
+  const QueuedUdp& entry = port.queue[index];
   const UdpSend& send = entry.send;
   const uint32_t step = send.segment_size ? send.segment_size : std::max(send.size, 1U);
   uint32_t start = entry.sent;
@@ -97,7 +72,7 @@ void UdpSender::finish(UdpPort& port, uint32_t count, BootTime now) {
   uint32_t popped = 0;
   for (uint32_t i = 0; i < count; ++i) {
     const Part& part = parts_[i];
-    QueuedSend& entry = port.queue[part.entry - popped];
+    QueuedUdp& entry = port.queue[part.entry - popped];
     if (entry.refused_gso != 0 && entry.sent == 0) {
       // Alone it went, so it was UDP_SEGMENT that this path refuses.
       if (is_gso_absent(entry.refused_gso)) port.gso = false;
@@ -114,8 +89,8 @@ void UdpSender::finish(UdpPort& port, uint32_t count, BootTime now) {
 }
 
 // The first message of the queue was refused with `error`.
-void UdpSender::refuse(UdpPort& port, int error, std::vector<FailedSend>& failed) {
-  QueuedSend& entry = port.queue[0];
+void UdpSender::refuse(UdpPort& port, int error, std::vector<FailedSend<UdpSend>>& failed) {
+  QueuedUdp& entry = port.queue[0];
   if (parts_[0].gso && may_be_gso(error)) {
     entry.refused_gso = error;
     return;
@@ -126,19 +101,10 @@ void UdpSender::refuse(UdpPort& port, int error, std::vector<FailedSend>& failed
   port.queue.pop();
 }
 
-UdpSender::Result UdpSender::flush(UdpPort& port, BootTime now, std::vector<FailedSend>& failed) {
-  while (!port.queue.empty()) {
-    const uint32_t filled = fill(port, now);
-    const int sent = sendmmsg(port.fd, messages_.data(), filled, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent > 0) {
-      finish(port, static_cast<uint32_t>(sent), now);
-    } else if (errno == EAGAIN) {
-      return Result::blocked;
-    } else if (errno != EINTR) {
-      refuse(port, errno, failed);
-    }
-  }
-  return Result::drained;
+SendResult UdpSender::flush(UdpPort& port, BootTime now, std::vector<FailedSend<UdpSend>>& failed) {
+  return drain(
+      port.fd, port.queue, messages_.data(), [&] { return fill(port, now); },
+      [&](uint32_t count) { finish(port, count, now); }, [&](int error) { refuse(port, error, failed); });
 }
 
 }  // namespace hats::transport

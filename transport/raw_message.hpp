@@ -1,0 +1,44 @@
+// One message of a raw socket as sendmsg and recvmsg want it: names and control data to and from RawSend and
+// RawReceived. No syscall but the probes; shared by both backends.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "transport/loop.hpp"
+#include "transport/message.hpp"
+
+namespace hats::transport {
+
+/// The destination options header with the tunnel encapsulation limit (RFC 2473 4.1.1).
+using LimitHeader = std::array<uint8_t, 8>;
+
+/// Room for one raw packet on its way out. What points into it stays valid until the next build.
+struct RawSlot {
+  /// PKTINFO, hop limit, traffic class, destination options: IPv6's; IPv4 has no more.
+  static constexpr size_t kControlSize =
+      CMSG_SPACE(sizeof(in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(LimitHeader));
+
+  sockaddr_in6 name{};  // an IPv4 name fits too
+  std::array<iovec, 2> parts{};
+  alignas(cmsghdr) std::array<uint8_t, kControlSize> control{};
+};
+
+/// Whether a send may carry TTL and TOS as control data (Linux 3.13). Before it the options of the socket
+/// must be set instead.
+[[nodiscard]] bool can_send_ttl_by_message(int fd, Family family);
+
+/// Fills `message` (with storage in `slot`, which points into `send`). TTL and TOS of IPv4 as control data
+/// only if `ttl_by_message`.
+void build_send(const RawSend& send, bool ttl_by_message, RawSlot& slot, msghdr& message) noexcept;
+
+/// Asks the kernel for the right to use `label` towards `to` from this socket. Kernels before 5.3 refuse
+/// (EINVAL) a label that nobody has asked for, and later ones do while somebody holds an exclusive one. A
+/// socket can hold 32. 0 or errno.
+[[nodiscard]] int lease_flow_label(int fd, const IpAddress& to, uint32_t label);
+
+/// Reads name and control data of a received message into from, to, ds and hop_limit. False if the message is
+/// truncated or its name is of no family we know: drop it.
+[[nodiscard]] bool parse_received(const msghdr& message, RawReceived& out) noexcept;
+
+}  // namespace hats::transport

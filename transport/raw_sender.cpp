@@ -1,0 +1,58 @@
+#include "transport/raw_sender.hpp"
+
+#include <cerrno>
+
+#include "transport/socket.hpp"
+
+namespace hats::transport {
+
+void probe_raw_port(RawPort& port) {
+  port.family = socket_family(port.fd);
+  port.ttl_by_message = can_send_ttl_by_message(port.fd, port.family);
+}
+
+uint32_t RawSender::fill(RawPort& port) {
+  const uint32_t count = std::min(port.queue.size(), kSendBatch);
+  for (uint32_t i = 0; i < count; ++i) {
+    const RawSend& send = port.queue[i].send;
+    if (!port.ttl_by_message && (send.ttl != port.socket_ttl || send.ds != port.socket_ds)) {
+      if (i != 0) return i;  // the options are for the whole socket: what is before goes out first
+      if (set_int(port.fd, IPPROTO_IP, IP_TTL, send.ttl) == 0) port.socket_ttl = send.ttl;
+      if (set_int(port.fd, IPPROTO_IP, IP_TOS, send.ds) == 0) port.socket_ds = send.ds;
+    }
+    build_send(send, port.ttl_by_message, slots_[i], messages_[i].msg_hdr);
+  }
+  return count;
+}
+
+void RawSender::finish(RawPort& port, uint32_t count) {
+  counters_.raw_sends += count;
+  for (uint32_t i = 0; i < count; ++i) port.queue.pop();
+}
+
+// The first message of the queue was refused with `error`.
+void RawSender::refuse(RawPort& port, int error, std::vector<FailedSend<RawSend>>& failed) {
+  QueuedRaw& entry = port.queue[0];
+  if (error == EINVAL && entry.send.flow_label != 0) {
+    // A label that the kernel refuses costs the packet its label, not its life.
+    if (entry.label_asked || lease_flow_label(port.fd, entry.send.to, entry.send.flow_label) != 0) {
+      entry.send.flow_label = 0;
+    }
+    entry.label_asked = true;
+    return;
+  }
+  if (error == ENOBUFS) {
+    ++counters_.sends_dropped;
+  } else {
+    failed.push_back({port.tag, std::move(entry.send), error, entry.resends});
+  }
+  port.queue.pop();
+}
+
+SendResult RawSender::flush(RawPort& port, std::vector<FailedSend<RawSend>>& failed) {
+  return drain(
+      port.fd, port.queue, messages_.data(), [&] { return fill(port); },
+      [&](uint32_t count) { finish(port, count); }, [&](int error) { refuse(port, error, failed); });
+}
+
+}  // namespace hats::transport

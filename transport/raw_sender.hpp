@@ -1,0 +1,50 @@
+// What the FIFO of a raw socket holds, and how it goes out. Nothing is tried twice but flow labels: a packet
+// that the kernel refuses is lost and told.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "transport/raw_message.hpp"
+#include "transport/send_queue.hpp"
+
+namespace hats::transport {
+
+struct QueuedRaw {
+  RawSend send;
+  uint8_t resends = 0;       // failures that led to it
+  bool label_asked = false;  // its flow label was asked for
+};
+
+/// A raw socket as the sender sees it.
+struct RawPort {
+  Tag tag = 0;
+  int fd = -1;
+  Family family = Family::none;
+  bool ttl_by_message = true;  // else these two are what the socket is set to
+  uint8_t socket_ttl = 0, socket_ds = 0;
+  SendQueue<QueuedRaw> queue;
+};
+
+/// Reads what the socket can do.
+void probe_raw_port(RawPort& port);
+
+/// Sends from FIFOs. One a loop; the messages of one sendmmsg lie in its fixed slots.
+class RawSender {
+ public:
+  explicit RawSender(LoopCounters& counters) : counters_(counters) {}
+  /// Sends until the queue is empty or the socket would block. Failures are appended to `failed`.
+  SendResult flush(RawPort& port, std::vector<FailedSend<RawSend>>& failed);
+
+ private:
+  uint32_t fill(RawPort& port);
+  void finish(RawPort& port, uint32_t count);
+  void refuse(RawPort& port, int error, std::vector<FailedSend<RawSend>>& failed);
+
+  LoopCounters& counters_;
+  std::array<RawSlot, kSendBatch> slots_;
+  std::array<mmsghdr, kSendBatch> messages_{};
+};
+
+}  // namespace hats::transport

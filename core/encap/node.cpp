@@ -137,8 +137,10 @@ void Node::set_up(Now now, TunnelId id, bool up) {
 void Node::set_path(Now, TunnelId id, const PathInfo& path) {
   Tunnel* tunnel = impl_->find(id);
   if (!tunnel) return;
-  // Another route: what was learned of the old one is void.
-  if (path.mtu != tunnel->path.mtu || path.source != tunnel->path.source) {
+  // Another route: what was learned of the old one is void. The first one that is told of a new tunnel is
+  // none: another tunnel to the same remote may have learned already.
+  const PathInfo& before = tunnel->path;
+  if (before.mtu != 0 && (path.mtu != before.mtu || path.source != before.source)) {
     impl_->path_mtus.forget(tunnel->config.remote);
   }
   tunnel->path = path;

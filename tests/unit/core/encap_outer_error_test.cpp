@@ -259,6 +259,19 @@ TEST(OuterErrorTest, AReportNeverRaisesAndAnotherRouteForgets) {
   EXPECT_EQ(t.status().path_mtu, 1'500u) << "wider than the route";
 }
 
+TEST(OuterErrorTest, WhatWasLearnedHoldsForEveryTunnelToTheSameRemote) {
+  OneTunnel t;
+  TunnelConfig config = t.status().config;
+  t.node.set_path(t.now, t.tunnel, {1'500, {}});
+  report(t, too_big(every_kind()[0], 1'300));
+  config.in_key = 1;
+  const auto other = t.node.add(config, 1'476);
+  ASSERT_TRUE(other);
+  t.node.set_path(t.now, *other, {1'500, {}});
+  EXPECT_EQ(t.node.status(t.now, *other).path_mtu, 1'300u);
+  EXPECT_EQ(t.status().path_mtu, 1'300u);
+}
+
 // RFC 1191 7: the next plateau below the packet's length.
 TEST(OuterErrorTest, ARouterThatNamesNoMtuIsHelpedByPlateaus) {
   const auto learned = [](unsigned length) {

@@ -145,7 +145,7 @@ void LoopBase::send_raw(Tag tag, RawSend send) {
     ++counters_.sends_dropped;
     return;
   }
-  enqueue(*port, port->raw.queue, QueuedRaw{std::move(send), resends_, false});
+  enqueue(*port, port->raw.queue, QueuedRaw{.send = std::move(send), .resends = resends_});
 }
 
 int LoopBase::write(Tag tag, const TunWrite& write) {

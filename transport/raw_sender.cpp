@@ -1,10 +1,21 @@
 #include "transport/raw_sender.hpp"
 
+#include <poll.h>
+
 #include <cerrno>
+#include <utility>
 
 #include "transport/socket.hpp"
 
 namespace hats::transport {
+namespace {
+
+bool has_room(int fd) {
+  pollfd writable{fd, POLLOUT, 0};
+  return poll(&writable, 1, 0) == 1;
+}
+
+}  // namespace
 
 void probe_raw_port(RawPort& port) {
   port.family = socket_family(port.fd);
@@ -31,7 +42,7 @@ void RawSender::finish(RawPort& port, uint32_t count) {
 }
 
 // The first message of the queue was refused with `error`.
-void RawSender::refuse(RawPort& port, int error, std::vector<FailedSend<RawSend>>& failed) {
+bool RawSender::refuse(RawPort& port, int error, std::vector<FailedSend<RawSend>>& failed) {
   QueuedRaw& entry = port.queue[0];
   if (error == EINVAL && entry.send.flow_label != 0) {
     // A label that the kernel refuses costs the packet its label, not its life.
@@ -39,20 +50,25 @@ void RawSender::refuse(RawPort& port, int error, std::vector<FailedSend<RawSend>
       entry.send.flow_label = 0;
     }
     entry.label_asked = true;
-    return;
+    return true;
   }
   if (error == ENOBUFS) {
+    // A raw socket with a full send buffer says so, where UDP says EAGAIN. So does a host without memory, or
+    // a packet larger than the buffer, and waiting would not end then.
+    if (!has_room(port.fd)) return false;
+    if (!std::exchange(entry.no_room, true)) return true;
     ++counters_.sends_dropped;
   } else {
     failed.push_back({port.tag, std::move(entry.send), error, entry.resends});
   }
   port.queue.pop();
+  return true;
 }
 
 SendResult RawSender::flush(RawPort& port, std::vector<FailedSend<RawSend>>& failed) {
   return drain(
       port.fd, port.queue, messages_.data(), [&] { return fill(port); },
-      [&](uint32_t count) { finish(port, count); }, [&](int error) { refuse(port, error, failed); });
+      [&](uint32_t count) { finish(port, count); }, [&](int error) { return refuse(port, error, failed); });
 }
 
 }  // namespace hats::transport

@@ -1,5 +1,5 @@
-// What the FIFO of a raw socket holds, and how it goes out. Nothing is tried twice but flow labels: a packet
-// that the kernel refuses is lost and told.
+// What the FIFO of a raw socket holds, and how it goes out. A packet that the kernel refuses is lost and
+// told; tried again is only what waits for room, or is refused because of its flow label.
 #pragma once
 
 #include <array>
@@ -15,6 +15,7 @@ struct QueuedRaw {
   RawSend send;
   uint8_t resends = 0;       // failures that led to it
   bool label_asked = false;  // its flow label was asked for
+  bool no_room = false;      // refused once for want of room although the socket had some
 };
 
 /// A raw socket as the sender sees it.
@@ -40,7 +41,7 @@ class RawSender {
  private:
   uint32_t fill(RawPort& port);
   void finish(RawPort& port, uint32_t count);
-  void refuse(RawPort& port, int error, std::vector<FailedSend<RawSend>>& failed);
+  bool refuse(RawPort& port, int error, std::vector<FailedSend<RawSend>>& failed);
 
   LoopCounters& counters_;
   std::array<RawSlot, kSendBatch> slots_;

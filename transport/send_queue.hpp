@@ -76,7 +76,8 @@ enum class SendResult : uint8_t { drained, blocked };
 
 /// Sends until `queue` is empty or the socket would block. `fill()` puts messages of the queue's front into
 /// `messages` and returns how many; `finish(n)` is told that the first n are out; `refuse(errno)` that the
-/// first one was refused: it removes or changes the queue's first entry.
+/// first one was refused: it removes or changes the queue's first entry, or returns false to wait until the
+/// socket can be written to.
 template <typename Queue, typename Fill, typename Finish, typename Refuse>
 SendResult drain(int fd, const Queue& queue, mmsghdr* messages, Fill fill, Finish finish, Refuse refuse) {
   while (!queue.empty()) {
@@ -84,10 +85,8 @@ SendResult drain(int fd, const Queue& queue, mmsghdr* messages, Fill fill, Finis
     const int sent = sendmmsg(fd, messages, filled, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent > 0) {
       finish(static_cast<uint32_t>(sent));
-    } else if (errno == EAGAIN) {
+    } else if (errno == EAGAIN || (errno != EINTR && !refuse(errno))) {
       return SendResult::blocked;
-    } else if (errno != EINTR) {
-      refuse(errno);
     }
   }
   return SendResult::drained;

@@ -89,22 +89,24 @@ void UdpSender::finish(UdpPort& port, uint32_t count, BootTime now) {
 }
 
 // The first message of the queue was refused with `error`.
-void UdpSender::refuse(UdpPort& port, int error, std::vector<FailedSend<UdpSend>>& failed) {
+bool UdpSender::refuse(UdpPort& port, int error, std::vector<FailedSend<UdpSend>>& failed) {
   QueuedUdp& entry = port.queue[0];
   if (parts_[0].gso && may_be_gso(error)) {
     entry.refused_gso = error;
-    return;
+    return true;
   }
   entry.send.data += entry.sent;
   entry.send.size -= entry.sent;
   failed.push_back({port.tag, std::move(entry.send), error, entry.resends});
   port.queue.pop();
+  return true;
 }
 
 SendResult UdpSender::flush(UdpPort& port, BootTime now, std::vector<FailedSend<UdpSend>>& failed) {
   return drain(
       port.fd, port.queue, messages_.data(), [&] { return fill(port, now); },
-      [&](uint32_t count) { finish(port, count, now); }, [&](int error) { refuse(port, error, failed); });
+      [&](uint32_t count) { finish(port, count, now); },
+      [&](int error) { return refuse(port, error, failed); });
 }
 
 }  // namespace hats::transport

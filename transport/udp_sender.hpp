@@ -48,7 +48,7 @@ class UdpSender {
   uint32_t fill(UdpPort& port, BootTime now);
   uint32_t fill_entry(UdpPort& port, uint32_t index, uint32_t filled, BootTime now);
   void finish(UdpPort& port, uint32_t count, BootTime now);
-  void refuse(UdpPort& port, int error, std::vector<FailedSend<UdpSend>>& failed);
+  bool refuse(UdpPort& port, int error, std::vector<FailedSend<UdpSend>>& failed);
 
   LoopCounters& counters_;
   GsoPaths gso_paths_;

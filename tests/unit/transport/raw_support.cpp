@@ -1,4 +1,4 @@
-#include "raw_support.hpp"
+#include "raw_loop.hpp"
 
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
@@ -110,6 +110,48 @@ std::optional<std::vector<uint8_t>> receive_raw(int fd, int wait_ms) {
   if (size < 0) return std::nullopt;
   out.resize(static_cast<size_t>(size));
   return out;
+}
+
+void LoopRawTest::add(Family family, RawMode mode) {
+  LoopTest::TearDown();
+  loop = make();
+  ASSERT_TRUE(loop);
+  auto made_receiver = open_raw_receiver(family, kGre);
+  auto made_sender = open_raw_sender(family, kGre, mode);
+  ASSERT_TRUE(made_receiver && made_sender);
+  receiver = std::move(*made_receiver);
+  sender = std::move(*made_sender);
+  const int large = 8 << 20;
+  setsockopt(receiver.get(), SOL_SOCKET, SO_RCVBUFFORCE, &large, sizeof large);
+  loop->add_raw(kReceiver, receiver.get());
+  loop->add_raw(kSender, sender.get());
+}
+
+RawSend LoopRawTest::to(const char* destination) {
+  RawSend send{};
+  send.to = address(destination);
+  return send;
+}
+
+RawSend LoopRawTest::numbered_packet(uint32_t number, const char* destination) {
+  RawSend send = to(destination);
+  store_le32(send.head.data(), number);
+  send.head_size = 4;
+  send.cookie = number;
+  return send;
+}
+
+std::vector<std::pair<uint64_t, int>> LoopRawTest::run_until_sent(uint64_t sends) {
+  std::vector<std::pair<uint64_t, int>> failures;
+  Recorder handler(*loop);
+  handler.raw_send_failed = [&](Tag tag, const RawSend& failed, int error) {
+    EXPECT_EQ(tag, kSender);
+    failures.push_back({failed.cookie, error});
+  };
+  handler.done = [&] { return loop->counters().raw_sends + failures.size() >= sends; };
+  handler.run();
+  EXPECT_EQ(loop->counters().raw_refused, failures.size());
+  return failures;
 }
 
 }  // namespace hats::transport::test

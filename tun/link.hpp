@@ -40,6 +40,7 @@ struct Route {
   uint32_t table = 254;  // RT_TABLE_MAIN
   std::optional<uint32_t> metric;
   std::optional<uint32_t> mtu;      // filled by look-ups
+  bool mtu_expires = false;         // by look-ups: the kernel learned it from an ICMP message
   std::optional<IpAddress> source;  // preferred source
   // Of routes that are added; look-ups and lists leave them as they are.
   std::optional<Prefix> from{};  // IPv6: sources it is for
@@ -84,8 +85,9 @@ class Netlink {
   /// gives one entry for each next hop.
   std::expected<std::vector<Route>, int> routes(Family family, uint32_t interface_index, uint32_t table);
   /// What the kernel would do with a packet to `to` (RTM_GETROUTE): interface, preferred source, route MTU.
-  std::expected<Route, int> route_to(const IpAddress& to, uint32_t fwmark,
-                                     std::optional<IpAddress> from = {});
+  /// `interface_index`: the packet must leave by that link; 0: by any.
+  std::expected<Route, int> route_to(const IpAddress& to, uint32_t fwmark, std::optional<IpAddress> from = {},
+                                     uint32_t interface_index = 0);
   /// EOPNOTSUPP where the kernel (before 3.12) does not know suppress_prefix_length; nothing is left behind.
   [[nodiscard]] int add_rule(const Rule& rule);
   [[nodiscard]] int remove_rule(const Rule& rule);

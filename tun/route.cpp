@@ -63,6 +63,12 @@ std::vector<Route> routes_of(const nlmsghdr* message) {
     const Attributes<RTAX_MTU> metrics(attributes[RTA_METRICS]);
     if (metrics[RTAX_MTU] != nullptr) route.mtu = u32_of(metrics[RTAX_MTU], 0);
   }
+  const nlattr* cache = attributes[RTA_CACHEINFO];
+  // A router's advertisement expires too, but is no clone (RTF_CACHE).
+  if (cache != nullptr && mnl_attr_get_payload_len(cache) >= sizeof(rta_cacheinfo)) {
+    route.mtu_expires = (header->rtm_flags & RTM_F_CLONED) != 0 &&
+                        static_cast<const rta_cacheinfo*>(mnl_attr_get_payload(cache))->rta_expires > 0;
+  }
   if (attributes[RTA_MULTIPATH] == nullptr) return {route};
 
   std::vector<Route> out;
@@ -132,7 +138,7 @@ std::expected<std::vector<Route>, int> Netlink::routes(Family family, uint32_t i
 }
 
 std::expected<Route, int> Netlink::route_to(const IpAddress& to, uint32_t fwmark,
-                                            std::optional<IpAddress> from) {
+                                            std::optional<IpAddress> from, uint32_t interface_index) {
   if (!to.is_set() || (from && from->family != to.family)) return std::unexpected(EINVAL);
   Request request(RTM_GETROUTE, 0);
   auto& header = request.family_header<rtmsg>();
@@ -145,6 +151,7 @@ std::expected<Route, int> Netlink::route_to(const IpAddress& to, uint32_t fwmark
     request.put(RTA_SRC, *from);
   }
   if (fwmark != 0) request.put(RTA_MARK, fwmark);
+  if (interface_index != 0) request.put(RTA_OIF, interface_index);
   std::optional<Route> found;
   bool nowhere = false;
   const int error = impl_->socket.request(request, [&](const nlmsghdr* m) {

@@ -8,6 +8,7 @@
 #include <ranges>
 #include <utility>
 
+#include "tools/hatsd-user/daemon/encap_interface.hpp"
 #include "tools/hatsd-user/daemon/privileges.hpp"
 #include "tools/hatsd-user/daemon/wg_interface.hpp"
 
@@ -31,7 +32,7 @@ Daemon::~Daemon() {
   if (events_descriptor_) events_descriptor_->release();  // LinkEvents owns the descriptor
 }
 
-AppResult<void> Daemon::start() {
+AppResult<void> Daemon::start(bool raw_tunnels) {
   if (!has_net_admin()) {
     return fail(
         "CAP_NET_ADMIN is missing: run as root; under Docker add --cap-add NET_ADMIN --device /dev/net/tun; "
@@ -49,14 +50,22 @@ AppResult<void> Daemon::start() {
   if (auto icmp = IcmpSender::open()) {
     icmp_.emplace(std::move(*icmp));
   } else {
-    warnings_.push_back("without CAP_NET_RAW no ICMP error is sent to a host whose packet has no peer");
+    warnings_.push_back("without CAP_NET_RAW no ICMP error is sent to a host whose packet has no way out");
+  }
+  if (raw_tunnels) {
+    auto listeners = IcmpListeners::open();
+    if (!listeners) {
+      return fail(errno_text("cannot open raw sockets", listeners.error()) +
+                  "; unencrypted tunnels need CAP_NET_RAW: run as root; under Docker add --cap-add NET_RAW");
+    }
+    icmp_listeners_ = std::move(*listeners);
   }
   struct stat module{};
   if (stat("/sys/module/wireguard", &module) == 0) {
-    warnings_.emplace_back(
+    wireguard_warnings_.emplace_back(
         "this host's kernel has the wireguard module, which would serve this tunnel faster (wg-quick up)");
   }
-  if (const std::string why = reduce_capabilities(); !why.empty()) warnings_.push_back(why);
+  if (const std::string why = reduce_capabilities(raw_tunnels); !why.empty()) warnings_.push_back(why);
 
   events_descriptor_.emplace(io_, events_->fd());
   wait_for_link_events();
@@ -79,14 +88,35 @@ AppResult<void> Daemon::start_workers() {
   return {};
 }
 
+Worker& Daemon::idlest_worker() {
+  return **std::min_element(workers_.begin(), workers_.end(),
+                            [](const auto& a, const auto& b) { return a->members() < b->members(); });
+}
+
+AppResult<std::unique_ptr<Interface>> Daemon::make(const Interface::Options& options) {
+  const auto ended = [this](Interface& interface, Ending why) { end(interface, why, [] {}); };
+  if (!options.tunnel) {
+    return WgInterface::create(options, {.io = io_, .worker = idlest_worker(), .netlink = *netlink_}, ended);
+  }
+  if (hub_ == nullptr) {
+    if (!icmp_listeners_) return fail(options.name + ": this process has given up what raw sockets need");
+    hub_worker_ = &idlest_worker();
+    hub_ = hub_worker_->add([&](uint32_t slot, const WorkerParts& parts) {
+      return std::make_unique<RawHub>(slot, parts, std::move(*icmp_listeners_));
+    });
+    icmp_listeners_.reset();
+  }
+  return EncapInterface::create(options, {.io = io_, .worker = *hub_worker_, .netlink = *netlink_}, *hub_,
+                                ended);
+}
+
 AppResult<Interface*> Daemon::add(const Interface::Options& options) {
-  const auto worker = std::min_element(workers_.begin(), workers_.end(), [](const auto& a, const auto& b) {
-    return a->members() < b->members();
-  });
-  auto made = WgInterface::create(options, {.io = io_, .worker = **worker, .netlink = *netlink_},
-                                  [this](Interface& interface, Ending why) { end(interface, why, [] {}); });
+  auto made = make(options);
   if (!made) return std::unexpected(made.error());
   for (const std::string& warning : warnings_) (*made)->warn(warning);
+  if (!options.tunnel) {
+    for (const std::string& warning : wireguard_warnings_) (*made)->warn(warning);
+  }
   entries_.push_back({.interface = std::move(*made), .ending = false});
   return entries_.back().interface.get();
 }
@@ -171,8 +201,8 @@ void Daemon::wait_for_link_events() {
 void Daemon::read_link_events() {
   using Kind = tun::LinkEvent::Kind;
   for (const tun::LinkEvent& event : events_->read()) {
-    if (event.kind == Kind::address_changed || event.kind == Kind::route_changed ||
-        event.kind == Kind::overrun) {
+    // A link that changes may have another MTU now, or bring a path.
+    if (event.kind != Kind::link_moved && event.kind != Kind::link_deleted) {
       if (std::exchange(source_check_due_, true)) continue;
       source_check_->expires_after(kSourceCheckDelay);
       source_check_->async_wait([this](boost::system::error_code error) {

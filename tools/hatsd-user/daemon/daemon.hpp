@@ -16,6 +16,7 @@
 #include "tools/hatsd-user/daemon/host_side.hpp"
 #include "tools/hatsd-user/daemon/icmp_sender.hpp"
 #include "tools/hatsd-user/daemon/interface.hpp"
+#include "tools/hatsd-user/daemon/raw_hub.hpp"
 #include "tools/hatsd-user/daemon/settings.hpp"
 #include "tools/hatsd-user/daemon/worker.hpp"
 #include "tun/link.hpp"
@@ -30,9 +31,12 @@ class Daemon final : public ControlTarget {
   Daemon& operator=(const Daemon&) = delete;
 
   /// Opens what needs root's rights, gives them up, starts the workers. Before any other thread exists.
-  AppResult<void> start();
-  /// Makes an interface, on the worker that has the fewest.
+  /// `raw_tunnels`: keeps what unencrypted tunnels need, now or later.
+  AppResult<void> start(bool raw_tunnels);
+  /// Makes an interface: WireGuard on the worker that has the fewest, all unencrypted tunnels on one.
   AppResult<Interface*> add(const Interface::Options& options);
+  /// True if it can take unencrypted tunnels that come later.
+  [[nodiscard]] bool accepts_tunnels() const { return icmp_listeners_.has_value() || hub_ != nullptr; }
   /// Makes /run/hatsd-user/PID.sock.
   AppResult<void> serve_control();
   /// Who undoes the host's part. Before run().
@@ -63,6 +67,8 @@ class Daemon final : public ControlTarget {
     bool ending = false;
   };
   AppResult<void> start_workers();
+  Worker& idlest_worker();
+  AppResult<std::unique_ptr<Interface>> make(const Interface::Options& options);
   Entry* entry_of(const Interface& interface);
   void wait_for_link_events();
   void read_link_events();
@@ -77,10 +83,14 @@ class Daemon final : public ControlTarget {
   std::optional<boost::asio::steady_timer> upkeep_, source_check_;
   bool source_check_due_ = false;
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::optional<IcmpListeners> icmp_listeners_;  // until the hub has them
+  RawHub* hub_ = nullptr;                        // of all unencrypted tunnels, on hub_worker_
+  Worker* hub_worker_ = nullptr;
   std::vector<Entry> entries_;                                         // in the order of creation
   std::map<std::string, std::vector<std::function<void()>>> waiting_;  // for an interface's end, by name
   std::unique_ptr<ControlServer> control_;
-  std::vector<std::string> warnings_;  // that every interface shows
+  std::vector<std::string> warnings_;            // that every interface shows
+  std::vector<std::string> wireguard_warnings_;  // that every WireGuard interface shows besides
   HostSide* host_ = nullptr;
 };
 

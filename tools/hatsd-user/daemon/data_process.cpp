@@ -75,7 +75,10 @@ int run_data_process(DataProcess process, Readiness ready) {
   if (!crypto::initialise()) return give_up({"no randomness: libsodium cannot start"});
   const transport::UniqueFd signals = take_stop_signals();
   Daemon daemon(process.settings);
-  if (auto started = daemon.start(); !started) return give_up(started.error());
+  const bool raw_tunnels =
+      std::any_of(process.files.begin(), process.files.end(),
+                  [](const InterfaceFile& file) { return file.config.tunnel.has_value(); });
+  if (auto started = daemon.start(raw_tunnels); !started) return give_up(started.error());
   if (auto made = make_interfaces(daemon, process); !made) return give_up(made.error());
 
   if (process.keeper) {

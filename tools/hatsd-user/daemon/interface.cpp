@@ -42,14 +42,20 @@ AppResult<tun::TunDevice> Interface::make_link(uint32_t mtu) {
   return std::move(*tun);
 }
 
+AppResult<void> Interface::change_tunnel(const config::TunnelCommand& /*command*/) {
+  return fail(name() + " is a WireGuard interface: wg(8) changes it");
+}
+
 Tunnel::Notify Interface::notices() {
   return [self = self_, io = &around_.io](Tunnel::Notice notice) {
     boost::asio::post(*io, [self, notice] {
       if (*self == nullptr) return;
       if (notice == Tunnel::Notice::closed) {
         (*self)->end(Ending::link_gone);
-      } else {
+      } else if (notice == Tunnel::Notice::used_while_down) {
         (*self)->refresh_link();
+      } else {
+        (*self)->noticed(notice);
       }
     });
   };

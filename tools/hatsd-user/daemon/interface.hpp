@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "core/config/interface_config.hpp"
+#include "core/config/ip_tunnel.hpp"
 #include "tools/hatsd-user/daemon/app_error.hpp"
 #include "tools/hatsd-user/daemon/worker.hpp"
 #include "tools/hatsd-user/quick/device_control.hpp"
@@ -30,6 +32,9 @@ class Interface : public DeviceControl {
     int tun_fd = -1;   // WG_TUN_FD
     int uapi_fd = -1;  // WG_UAPI_FD
     tun::OffloadChoice offload = tun::OffloadChoice::automatic;
+    // Of an unencrypted tunnel:
+    std::optional<config::TunnelSpec> tunnel{};  // set for GRE, SIT, IPIP; unset for WireGuard
+    config::LinkLocal link_local = config::LinkLocal::as_kernel;
   };
   struct Surroundings {
     boost::asio::io_context& io;
@@ -43,6 +48,9 @@ class Interface : public DeviceControl {
 
   [[nodiscard]] const std::string& name() const { return options_.name; }
   [[nodiscard]] const std::string& file() const { return options_.file; }
+
+  /// `tunnel change`: the words change what the tunnel is.
+  virtual AppResult<void> change_tunnel(const config::TunnelCommand& command);
 
   // What the host's links, routes and time do.
   void link_event(const tun::LinkEvent& event);
@@ -74,6 +82,8 @@ class Interface : public DeviceControl {
   [[nodiscard]] Tunnel::Notify notices();
   /// Takes note of the tunnel, and brings it up if its link is up already.
   void set_tunnel(Tunnel* tunnel);
+  /// What the tunnel says besides what every tunnel says (Tunnel::Notice). On the control thread.
+  virtual void noticed(Tunnel::Notice /*notice*/) {}
   /// The link has this MTU and state now. 0, or the errno of what the tunnel had to open for it.
   virtual int set_link(uint32_t mtu, bool up);
   /// Detaches the tunnel and destroys it. Derived destructors call it where the tunnel uses what is theirs.

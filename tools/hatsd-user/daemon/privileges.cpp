@@ -17,15 +17,17 @@ void protect_secrets() noexcept {
   if (setrlimit(RLIMIT_MEMLOCK, &unlimited) == 0) (void)mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
 }
 
-std::string reduce_capabilities() {
+std::string reduce_capabilities(bool raw_tunnels) {
   capng_setpid(0);
   if (capng_get_caps_process() != 0) return "cannot read the process's capabilities";
   const bool net_admin = capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN) != 0;
   const bool bind_service = capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_BIND_SERVICE) != 0;
+  const bool net_raw = raw_tunnels && capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_RAW) != 0;
   const bool may_bound = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) != 0;
   capng_clear(CAPNG_SELECT_BOTH);
   const auto both = static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED);
   if (net_admin) capng_update(CAPNG_ADD, both, CAP_NET_ADMIN);
+  if (net_raw) capng_update(CAPNG_ADD, both, CAP_NET_RAW);
   if (bind_service) capng_update(CAPNG_ADD, both, CAP_NET_BIND_SERVICE);
   if (capng_apply(may_bound ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS) != 0) {
     return "cannot drop capabilities";

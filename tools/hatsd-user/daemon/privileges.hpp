@@ -9,10 +9,10 @@ namespace hats::app {
 /// No core dumps, no ptrace by others, memory locked where the limits allow it. Before any key is read.
 void protect_secrets() noexcept;
 
-/// Keeps CAP_NET_ADMIN and CAP_NET_BIND_SERVICE of those that the process has, drops the rest for good, and
-/// sets no_new_privs. Before threads that should have them are made, or each thread for itself. Returns a
-/// sentence on failure, "" on success.
-[[nodiscard]] std::string reduce_capabilities();
+/// Keeps CAP_NET_ADMIN and CAP_NET_BIND_SERVICE of those that the process has, and CAP_NET_RAW with
+/// `raw_tunnels` (their sockets come and go); drops the rest for good, and sets no_new_privs. Before threads
+/// that should have them are made, or each thread for itself. Returns a sentence on failure, "" on success.
+[[nodiscard]] std::string reduce_capabilities(bool raw_tunnels);
 
 /// True if CAP_NET_ADMIN is effective.
 [[nodiscard]] bool has_net_admin();

@@ -72,7 +72,9 @@ int TunWriter::write_one(const packet::Offload& offload, std::span<const packet:
       break;
     }
   }
-  return loop_.write(tag_, {.parts = space_.parts, .slabs = space_.held});
+  const int error = loop_.write(tag_, {.parts = space_.parts, .slabs = space_.held});
+  space_.held.clear();  // else they would be lent until the next write
+  return error;
 }
 
 }  // namespace hats::app

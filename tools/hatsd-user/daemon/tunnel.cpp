@@ -40,7 +40,7 @@ void Tunnel::cut_read(std::span<TunRead> reads, size_t index, Now now) {
   if (header_size != 0) {
     const auto decoded = tun::decode_vnet(packet);
     if (!decoded || packet.size() < header_size) {
-      tun_malformed();
+      ++counters_.tun_malformed;
       return;
     }
     offload = *decoded;
@@ -51,7 +51,7 @@ void Tunnel::cut_read(std::span<TunRead> reads, size_t index, Now now) {
     send_pieces(reads, now);
     result = packet::cut(packet, read.room, offload, space.heads, space.pieces);
   }
-  if (result != packet::CutResult::ok) tun_malformed();
+  if (result != packet::CutResult::ok) ++counters_.tun_malformed;
   space.piece_reads.resize(space.pieces.size(), static_cast<uint32_t>(index));
 }
 

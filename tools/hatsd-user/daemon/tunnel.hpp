@@ -19,6 +19,16 @@
 
 namespace hats::app {
 
+/// Counters of the composition itself; the cores have their own.
+struct TunnelCounters {
+  uint64_t tun_malformed = 0;   // TUN reads that cannot be cut
+  uint64_t send_failed = 0;     // datagrams or outer packets that the kernel refused for good
+  uint64_t source_retries = 0;  // WireGuard: sends repeated without their dead source
+  uint64_t write_failed = 0;    // packets that TUN refused
+  uint64_t icmp_sent = 0;       // errors to senders whose packets had no way out
+  int last_send_error = 0;      // errno
+};
+
 /// What a worker lends to its members. All of it outlives them.
 struct WorkerParts {
   transport::Loop& loop;
@@ -30,7 +40,7 @@ struct WorkerParts {
 
 /// A descriptor of a member, 0..kPartsOfMember - 1; each member numbers its own.
 using Part = uint32_t;
-inline constexpr Part kPartsOfMember = 16;
+inline constexpr Part kPartsOfMember = 32;
 
 /// All calls come on the worker's thread.
 class LoopMember {
@@ -77,6 +87,9 @@ class Tunnel : public LoopMember {
   enum class Notice : uint8_t {
     closed,           // the TUN queue is dead
     used_while_down,  // the link carried a packet before we heard that it is up
+    path_refused,     // the kernel calls an outer packet too large: the path is not what we think
+    carrier_lost,     // GRE keepalives are unanswered
+    carrier_back,
   };
   using Notify = std::function<void(Notice notice)>;
 
@@ -92,6 +105,7 @@ class Tunnel : public LoopMember {
   void attach() override;
   void detach() override;
   void on_tun(std::span<transport::TunRead> reads, Now now) final;
+  void on_write_failed() final { ++counters_.write_failed; }
   void on_tun_closed() final;
 
   /// The link is up or down. 0, or the errno of what had to be opened for it: the next call tries once more.
@@ -100,6 +114,7 @@ class Tunnel : public LoopMember {
   virtual void set_mtu(uint32_t mtu) = 0;
   /// Of the descriptor; safe from any thread while the tunnel lives.
   [[nodiscard]] const tun::TunDevice& tun() const { return tun_; }
+  [[nodiscard]] const TunnelCounters& counters() const { return counters_; }
 
  protected:
   /// The packets that TUN reads were cut into are in the worker's space, `pieces`: to be sent, and cleared
@@ -107,12 +122,13 @@ class Tunnel : public LoopMember {
   virtual void send_pieces(std::span<transport::TunRead> reads, Now now) = 0;
   /// set_up() of the kind; called also where nothing has changed.
   virtual int link_set(Now now, bool up, bool was_up) = 0;
-  virtual void tun_malformed() = 0;
   [[nodiscard]] bool attached() const { return attached_; }
   [[nodiscard]] bool tun_dead() const { return tun_dead_; }
+  void notify(Notice notice) const { notify_(notice); }
 
   tun::TunDevice tun_;
   TunWriter writer_;
+  TunnelCounters counters_;
 
  private:
   void cut_read(std::span<transport::TunRead> reads, size_t index, Now now);

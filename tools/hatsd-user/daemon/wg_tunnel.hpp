@@ -18,16 +18,6 @@ inline constexpr size_t kHandshakesPerWake = 4;
 /// Batches of staged packets planned a wake-up.
 inline constexpr size_t kPendingBatchesPerWake = 8;
 
-/// Counters of the composition itself; the device has its own.
-struct TunnelCounters {
-  uint64_t tun_malformed = 0;   // TUN reads that cannot be cut
-  uint64_t send_failed = 0;     // datagrams that the kernel refused for good
-  uint64_t source_retries = 0;  // sends repeated without their dead source
-  uint64_t write_failed = 0;    // packets that TUN refused
-  uint64_t icmp_sent = 0;       // errors to senders whose packets had no way out
-  int last_send_error = 0;      // errno
-};
-
 class WgTunnel final : public Tunnel {
  public:
   /// `mtu`: of the link, in bytes.
@@ -42,12 +32,10 @@ class WgTunnel final : public Tunnel {
   [[nodiscard]] int set_fwmark(uint32_t mark);
   void set_mtu(uint32_t mtu) override { device_.set_mtu(mtu); }
   [[nodiscard]] wg::Device& device() { return device_; }
-  [[nodiscard]] const TunnelCounters& counters() const { return counters_; }
 
   // ---- Called by the worker's handler ----
   void on_udp(Part part, std::span<transport::UdpReceived> received, Now now) override;
   void on_send_failed(Part part, transport::UdpSend& send, int error) override;
-  void on_write_failed() override { ++counters_.write_failed; }
   [[nodiscard]] bool wants_wake() const override { return true; }
   void on_wake(Now now) override;
   [[nodiscard]] std::optional<BootTime> next_deadline() const override { return device_.next_deadline(); }
@@ -62,7 +50,6 @@ class WgTunnel final : public Tunnel {
   /// A link that goes down closes its sockets and keeps the port's number, as the kernel's (wg_stop); one
   /// that comes up has them again.
   int link_set(Now now, bool up, bool was_up) override;
-  void tun_malformed() override { ++counters_.tun_malformed; }
   void lend_slabs(uint64_t bytes);
   void finish_outbound(Now now);
   void send_control();
@@ -75,7 +62,6 @@ class WgTunnel final : public Tunnel {
   wg::Device device_;
   transport::UdpSockets sockets_;  // closed ones keep their port
   uint32_t fwmark_ = 0;
-  TunnelCounters counters_;
   bool went_down_ = false;  // since it was up
 };
 

@@ -1,0 +1,335 @@
+#include "tools/hatsd-user/daemon/encap_interface.hpp"
+
+#include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "core/config/ip_tunnel.hpp"
+#include "core/config/link_local.hpp"
+#include "core/config/mtu_advice.hpp"
+#include "core/packet/path_mtu.hpp"
+#include "tools/hatsd-user/daemon/encap_status.hpp"
+
+namespace hats::app {
+
+namespace {
+
+/// Paths are looked up anew every so many upkeeps (of 5 s each): what the kernel has learned of a path
+/// expires without an event.
+constexpr unsigned kUpkeepsPerLook = 12;
+
+/// Whether a socket could have the address for its own now.
+bool is_own_address(const IpAddress& address, uint32_t interface_index) {
+  const int family = address.family == Family::v4 ? AF_INET : AF_INET6;
+  const transport::UniqueFd fd(socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd) return false;
+  sockaddr_storage name{};
+  socklen_t size = 0;
+  if (family == AF_INET) {
+    sockaddr_in v4{};
+    v4.sin_family = AF_INET;
+    std::memcpy(&v4.sin_addr, address.bytes.data(), sizeof v4.sin_addr);
+    std::memcpy(&name, &v4, size = sizeof v4);
+  } else {
+    sockaddr_in6 v6{};
+    v6.sin6_family = AF_INET6;
+    std::memcpy(&v6.sin6_addr, address.bytes.data(), sizeof v6.sin6_addr);
+    v6.sin6_scope_id = interface_index;
+    std::memcpy(&name, &v6, size = sizeof v6);
+  }
+  return bind(fd.get(), reinterpret_cast<const sockaddr*>(&name), size) == 0;
+}
+
+/// Over IPv6 a remote that is this host itself must be allowed (Linux ip6_tnl_xmit_ctl, ip6_tnl_rcv_ctl).
+bool forbids_remote(const encap::TunnelConfig& tunnel) {
+  return tunnel.outer() == Family::v6 && !tunnel.allow_local_remote &&
+         is_own_address(tunnel.remote, tunnel.underlay);
+}
+
+/// The kernel's module for the same tunnel.
+const char* module_of(const encap::TunnelConfig& tunnel) {
+  if (tunnel.kind == encap::Kind::sit) return "sit";
+  if (tunnel.kind == encap::Kind::ipip) return "ipip";
+  return tunnel.outer() == Family::v6 ? "ip6_gre" : "ip_gre";
+}
+
+/// The MTU that the kernel's device would have by itself (formats.md 7).
+uint32_t default_mtu(const encap::TunnelConfig& tunnel, uint32_t path) {
+  const uint32_t added = encap::overhead(tunnel);
+  const bool at_least_1280 = tunnel.kind == encap::Kind::sit || tunnel.outer() == Family::v6;
+  const uint32_t least = at_least_1280 ? packet::kMinMtuV6 : packet::kMinMtuV4;
+  return std::max(least, path - std::min(path, added));
+}
+
+}  // namespace
+
+EncapInterface::EncapInterface(Options options, const Surroundings& around, RawHub& hub, Ended ended)
+    : Interface(std::move(options), around, std::move(ended)), hub_(hub), spec_(*options_.tunnel) {}
+
+AppResult<std::unique_ptr<EncapInterface>> EncapInterface::create(const Options& options,
+                                                                  const Surroundings& around, RawHub& hub,
+                                                                  Ended ended) {
+  std::unique_ptr<EncapInterface> made(new EncapInterface(options, around, hub, std::move(ended)));
+  if (auto started = made->start(); !started) return std::unexpected(started.error());
+  return made;
+}
+
+AppResult<void> EncapInterface::start() {
+  const auto tunnel = resolve(spec_);
+  if (!tunnel) return fail(name() + ": " + tunnel.error());
+  tunnel_config_ = *tunnel;
+  auto sockets = sockets_for(tunnel_config_);
+  if (!sockets) return fail(name() + ": " + sockets.error());
+  const auto path = find_path();
+  auto tun = make_link(default_mtu(tunnel_config_, path ? path_mtu(*path) : config::kUnknownPathMtu));
+  if (!tun) return std::unexpected(tun.error());
+  const auto id =
+      around_.worker.call([&] { return hub_.add(tunnel_config_, mtu(), name(), std::move(*sockets)); });
+  if (!id) return fail(name() + ": " + alike_text(id.error()));
+  tunnel_ = around_.worker.add([&](uint32_t slot, const WorkerParts& parts) {
+    return std::make_unique<EncapTunnel>(slot, std::move(*tun), parts, notices(), hub_, *id);
+  });
+  set_tunnel(tunnel_);
+  around_.worker.call([&] { tunnel_->set_place(index(), !is_moved()); });
+  accept_advertisements(false);
+  check_routes();
+  warn_of_module();
+  if (spec_.mode == "ip6gre" && tunnel_config_.outer() == Family::v4) {
+    spdlog::info("{}: ip6gre with IPv4 endpoints taken as GRE over IPv4", name());
+  }
+  return {};
+}
+
+EncapInterface::~EncapInterface() {
+  remove_tunnel();
+}
+
+// ---- The tunnel ----
+
+std::expected<encap::TunnelConfig, std::string> EncapInterface::resolve(
+    const config::TunnelSpec& spec) const {
+  encap::TunnelConfig out = spec.tunnel;
+  if (spec.underlay.empty()) return out;
+  out.underlay = if_nametoindex(spec.underlay.c_str());
+  if (out.underlay != 0) return out;
+  return std::unexpected("the link '" + spec.underlay +
+                         "' that the tunnel is to use does not exist (`ip link` lists those that do)");
+}
+
+std::expected<RawChannel, std::string> EncapInterface::sockets_for(const encap::TunnelConfig& tunnel) {
+  const Channel channel = channel_of(tunnel.kind, tunnel.outer());
+  if (around_.worker.call([&] { return hub_.has_channel(channel); })) return RawChannel{};
+  auto opened = RawChannel::open(channel);
+  if (opened) return std::move(*opened);
+  std::string text = errno_text("cannot open raw sockets", opened.error());
+  if (opened.error() == EPERM) text += "; they need CAP_NET_RAW (Docker: --cap-add NET_RAW)";
+  if (opened.error() == EAFNOSUPPORT) text += "; this host has no IPv6";
+  return std::unexpected(std::move(text));
+}
+
+AppResult<void> EncapInterface::change(const config::TunnelSpec& spec, const encap::TunnelConfig& tunnel) {
+  auto sockets = sockets_for(tunnel);
+  if (!sockets) return fail(name() + ": " + sockets.error());
+  const auto done = around_.worker.call(
+      [&] { return hub_.change(read_clocks(), tunnel_->id(), tunnel, std::move(*sockets)); });
+  if (!done) return fail(name() + ": " + alike_text(done.error()));
+  spec_ = spec;
+  tunnel_config_ = tunnel;
+  check_routes();
+  return {};
+}
+
+AppResult<void> EncapInterface::change_tunnel(const config::TunnelCommand& command) {
+  config::TunnelSpec spec = spec_;
+  if (!command.underlay.empty()) spec.underlay = command.underlay;
+  if (!command.mode.empty()) spec.mode = command.mode;
+  auto changed = config::apply(command, tunnel_config_);
+  if (!changed) return fail("tunnel: " + changed.error(), kExitUsage);
+  spec.tunnel = *changed;
+  const auto resolved = resolve(spec);
+  if (!resolved) return fail("tunnel: " + resolved.error(), kExitUsage);
+  return change(spec, *resolved);
+}
+
+std::expected<void, ConfigError> EncapInterface::configure(const config::InterfaceConfig& config) {
+  if (config.accept_route_advertisements) accept_advertisements(true);
+  return {};
+}
+
+std::expected<void, ConfigError> EncapInterface::reconfigure(const config::InterfaceConfig& old_config,
+                                                             const config::InterfaceConfig& new_config) {
+  const auto fault = [&](int line, std::string text) {
+    return std::unexpected(ConfigError{.line = std::max(line, 1),
+                                       .key = {},
+                                       .message = std::move(text),
+                                       .file = new_config.tunnel ? new_config.tunnel->file : std::string()});
+  };
+  if (!new_config.tunnel) return fault(1, "is a WireGuard interface now; take it down and up again");
+  if (new_config.accept_route_advertisements != old_config.accept_route_advertisements) {
+    accept_advertisements(new_config.accept_route_advertisements);
+  }
+  const config::TunnelSpec& spec = *new_config.tunnel;
+  const auto tunnel = resolve(spec);
+  if (!tunnel) return fault(spec.line, tunnel.error());
+  if (*tunnel == tunnel_config_) return {};
+  const auto done = change(spec, *tunnel);
+  if (!done) return fault(spec.line, done.error().message);
+  return {};
+}
+
+// ---- The path ----
+
+std::expected<tun::Route, std::string> EncapInterface::find_path() const {
+  const encap::TunnelConfig& tunnel = tunnel_config_;
+  if (tunnel.local.is_set() && !is_own_address(tunnel.local, tunnel.underlay)) {
+    return std::unexpected("the local address " + tunnel.local.text() + " is not on this host");
+  }
+  if (forbids_remote(tunnel)) {
+    return std::unexpected("the remote " + tunnel.remote.text() +
+                           " is an address of this host (allow-localremote lets that be)");
+  }
+  const std::optional<IpAddress> from = tunnel.local.is_set() ? std::optional(tunnel.local) : std::nullopt;
+  auto route = around_.netlink.route_to(tunnel.remote, 0, from, tunnel.underlay);
+  if (!route) return std::unexpected("there is no route to " + tunnel.remote.text());
+  if (index() != 0 && !is_moved() && route->interface_index == index()) {
+    return std::unexpected("the route to " + tunnel.remote.text() + " leads into the tunnel itself");
+  }
+  if (from) route->source = from;
+  return std::move(*route);
+}
+
+uint32_t EncapInterface::path_mtu(const tun::Route& route) const {
+  // What the kernel has learned expires; the node learns the same, and lets it expire.
+  if (route.mtu && !route.mtu_expires) return *route.mtu;
+  const auto link = around_.netlink.link(route.interface_index);
+  return link ? link->mtu : 0;
+}
+
+void EncapInterface::check_routes() {
+  const auto route = find_path();
+  encap::PathInfo path;
+  if (route) {
+    path.mtu = path_mtu(*route);
+    path.source = route->source.value_or(IpAddress{});
+  }
+  const std::string waiting = route ? std::string() : route.error();
+  if (waiting != waiting_) {
+    if (waiting.empty()) {
+      spdlog::info("{}: works now", name());
+    } else {
+      spdlog::warn("{}: waiting: {}", name(), waiting);
+    }
+    waiting_ = waiting;
+  }
+  const bool blocked = forbids_remote(tunnel_config_);
+  around_.worker.call([&] {
+    tunnel_->set_path(read_clocks(), path);
+    tunnel_->set_blocked(read_clocks(), blocked);
+  });
+}
+
+void EncapInterface::check_names() {
+  if (++upkeeps_ % kUpkeepsPerLook == 0) check_routes();
+}
+
+void EncapInterface::noticed(Tunnel::Notice notice) {
+  if (notice == Tunnel::Notice::path_refused) {
+    check_routes();
+    return;
+  }
+  const bool carrier = notice == Tunnel::Notice::carrier_back;
+  spdlog::warn("{}: {}", name(),
+               carrier ? "keepalives are answered again" : "no keepalive is answered: the carrier is off");
+  if (const int error = tunnel_->tun().set_carrier(carrier); error != 0) {
+    spdlog::warn("{}: {}", name(), errno_text("the carrier cannot be switched", error));
+  }
+}
+
+// ---- The link ----
+
+int EncapInterface::set_link(uint32_t mtu, bool up) {
+  const bool comes_up = up && !is_up();
+  const int error = Interface::set_link(mtu, up);
+  around_.worker.call([&] { tunnel_->set_place(index(), !is_moved()); });
+  // The kernel takes it away when the link goes down.
+  if (comes_up && !is_moved()) add_link_local();
+  return error;
+}
+
+void EncapInterface::add_link_local() {
+  std::vector<IpAddress> host;
+  if (!tunnel_config_.local.is_set()) {
+    if (const auto path = find_path(); path && path->source) host.push_back(*path->source);
+  }
+  for (const IpAddress& address : config::link_local_addresses(tunnel_config_, options_.link_local, host)) {
+    constexpr uint8_t kLinkLocalLength = 64;
+    const int error = around_.netlink.add_address(index(), {address, kLinkLocalLength});
+    // A host without IPv6 has no such addresses.
+    if (error == 0 || error == EEXIST || error == EOPNOTSUPP || error == EACCES || error == EPERM) continue;
+    warn(errno_text("cannot add the link-local address " + address.text(), error));
+  }
+}
+
+void EncapInterface::accept_advertisements(bool accept) {
+  const std::string path = "/proc/sys/net/ipv6/conf/" + current_name() + "/accept_ra";
+  const transport::UniqueFd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd && errno == ENOENT) return;  // no IPv6
+  if (!fd || write(fd.get(), accept ? "1" : "0", 1) != 1) {
+    warn(errno_text("whether router advertisements are taken cannot be set (" + path + ")", errno));
+  }
+}
+
+void EncapInterface::warn_of_module() {
+  const char* const module = module_of(tunnel_config_);
+  struct stat found{};
+  if (stat((std::string("/sys/module/") + module).c_str(), &found) != 0) return;
+  warn(std::string("this host's kernel has the ") + module +
+       " module, which would serve this tunnel faster, and which answers what comes for it with ICMP port "
+       "unreachable: use the kernel's (ip tunnel add), or unload it (modprobe -r " +
+       module + ")");
+}
+
+// ---- Status ----
+
+nlohmann::json EncapInterface::status() {
+  struct Live {
+    Now now;
+    encap::TunnelStatus node;
+    TunnelCounters counters;
+    std::array<uint64_t, encap::kStrayReasonTexts.size()> strays{};
+  };
+  const Live live = around_.worker.call([this] {
+    const Now now = read_clocks();
+    return Live{.now = now,
+                .node = hub_.node().status(now, tunnel_->id()),
+                .counters = tunnel_->counters(),
+                .strays = hub_.node().strays()};
+  });
+  return encap_status_json({.name = current_name(),
+                            .id = name(),
+                            .file = file(),
+                            .network_namespace = present_namespace(),
+                            .mtu = mtu(),
+                            .up = is_up(),
+                            .io = around_.worker.io_name(),
+                            .tun = tunnel_->tun().features(),
+                            .mode = spec_.mode,
+                            .now = live.now,
+                            .node = live.node,
+                            .strays = live.strays,
+                            .counters = live.counters,
+                            .loop = around_.worker.loop_counters(),
+                            .waiting = waiting_,
+                            .warnings = warnings()});
+}
+
+}  // namespace hats::app

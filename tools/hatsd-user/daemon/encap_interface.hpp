@@ -1,0 +1,62 @@
+// One interface of an unencrypted tunnel as the control thread sees it: besides what every interface has, the
+// way to its remote, and what the kernel's own device would do when its link comes up.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "core/config/interface_config.hpp"
+#include "tools/hatsd-user/daemon/encap_tunnel.hpp"
+#include "tools/hatsd-user/daemon/interface.hpp"
+#include "tools/hatsd-user/daemon/raw_hub.hpp"
+
+namespace hats::app {
+
+class EncapInterface final : public Interface {
+ public:
+  /// `options.tunnel` is set. The hub is a member of `around.worker`. Error, too: another interface that is
+  /// alike on the wire.
+  static AppResult<std::unique_ptr<EncapInterface>> create(const Options& options, const Surroundings& around,
+                                                           RawHub& hub, Ended ended);
+  ~EncapInterface() override;
+
+  // DeviceControl: for the host set-up. The tunnel has been what it is since its creation.
+  [[nodiscard]] std::expected<void, ConfigError> configure(const config::InterfaceConfig& config) override;
+  [[nodiscard]] std::expected<void, ConfigError> reconfigure(
+      const config::InterfaceConfig& old_config, const config::InterfaceConfig& new_config) override;
+  [[nodiscard]] std::expected<wg::DeviceSnapshot, std::string> snapshot() override { return {}; }
+  [[nodiscard]] std::expected<void, std::string> set_fwmark(uint32_t /*mark*/) override { return {}; }
+
+  AppResult<void> change_tunnel(const config::TunnelCommand& command) override;
+
+  /// Looks up the way to the remote.
+  void check_routes() override;
+  void check_names() override;
+  [[nodiscard]] nlohmann::json status() override;
+
+ private:
+  EncapInterface(Options options, const Surroundings& around, RawHub& hub, Ended ended);
+  AppResult<void> start();
+  /// With the index of its underlay; the error is a sentence.
+  std::expected<encap::TunnelConfig, std::string> resolve(const config::TunnelSpec& spec) const;
+  /// Sockets for a tunnel whose channel has none.
+  std::expected<RawChannel, std::string> sockets_for(const encap::TunnelConfig& tunnel);
+  AppResult<void> change(const config::TunnelSpec& spec, const encap::TunnelConfig& tunnel);
+  std::expected<tun::Route, std::string> find_path() const;
+  [[nodiscard]] uint32_t path_mtu(const tun::Route& route) const;
+  int set_link(uint32_t mtu, bool up) override;
+  void noticed(Tunnel::Notice notice) override;
+  void add_link_local();
+  void accept_advertisements(bool accept);
+  void warn_of_module();
+
+  RawHub& hub_;
+  config::TunnelSpec spec_;
+  encap::TunnelConfig tunnel_config_;
+  std::string waiting_;  // what the tunnel cannot work without; empty: nothing
+  EncapTunnel* tunnel_ = nullptr;
+  unsigned upkeeps_ = 0;
+};
+
+}  // namespace hats::app

@@ -58,12 +58,6 @@ std::string hook_text(std::string_view command, const std::string& interface) {
   return out;
 }
 
-Encapsulation wireguard_over(Family outer) {
-  Encapsulation tunnel;
-  tunnel.outer = outer;
-  return tunnel;
-}
-
 class Explainer {
  public:
   Explainer(const InterfaceConfig& config, const ExplainFacts& facts) : config_(config), facts_(facts) {}
@@ -174,9 +168,9 @@ void Explainer::peer(const WgPeer& peer, size_t index) {
 }
 
 void Explainer::cost(const PeerPath& path) {
-  const Encapsulation tunnel = wireguard_over(path.endpoint->address.family);
+  const Encapsulation tunnel{.outer = path.endpoint->address.family};
   add("overhead", std::to_string(overhead(tunnel)) + " bytes a packet (" + overhead_parts(tunnel) + ")");
-  const GuideFigure guide = guide_figure(Encapsulation::Kind::wireguard);
+  const GuideFigure guide = *guide_figure(tunnel);
   const std::string beside = "; the peering guide counts " + std::to_string(guide.overhead) +
                              " bytes and says " + std::to_string(guide.mtu);
   const uint32_t path_mtu = path.mtu.value_or(kUnknownPathMtu);

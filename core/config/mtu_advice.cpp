@@ -5,9 +5,9 @@
 namespace hats::config {
 namespace {
 
-using Kind = Encapsulation::Kind;
+using encap::Kind;
 
-// Bytes of each header.
+// Bytes of each header. What a tunnel adds in all is encap::overhead(); these say what it is made of.
 constexpr uint32_t kIpv4Header = 20;
 constexpr uint32_t kIpv6Header = 40;
 constexpr uint32_t kUdpHeader = 8;
@@ -16,27 +16,17 @@ constexpr uint32_t kGreHeader = 4;            // RFC 2784 2.1
 constexpr uint32_t kGreField = 4;  // key, sequence number (RFC 2890 2), checksum with its reserved word
 constexpr uint32_t kEncapsulationLimit = 8;  // RFC 2473 4.1.1, with its padding
 constexpr uint32_t kLeastMtu = 68;           // RFC 791
-
-uint32_t outer_header(const Encapsulation& tunnel) noexcept {
-  return tunnel.outer == Family::v6 ? kIpv6Header : kIpv4Header;
-}
-
-uint32_t gre_fields(const Encapsulation& tunnel) noexcept {
-  return kGreField * (uint32_t{tunnel.key} + uint32_t{tunnel.checksum} + uint32_t{tunnel.sequence});
-}
-
-bool has_limit(const Encapsulation& tunnel) noexcept {
-  return tunnel.outer == Family::v6 && tunnel.encapsulation_limit;
-}
+constexpr uint32_t kLargestPacket = 65'535;  // RFC 791 3.1: bytes of an outer packet
 
 }  // namespace
 
+Encapsulation encapsulation_of(const encap::TunnelConfig& tunnel) noexcept {
+  return {.outer = tunnel.outer(), .tunnel = tunnel};
+}
+
 uint32_t overhead(const Encapsulation& tunnel) noexcept {
-  uint32_t bytes = outer_header(tunnel);
-  if (tunnel.kind == Kind::wireguard) return bytes + kUdpHeader + kWireGuardData;
-  if (has_limit(tunnel)) bytes += kEncapsulationLimit;
-  if (tunnel.kind == Kind::gre) bytes += kGreHeader + gre_fields(tunnel);
-  return bytes;
+  if (tunnel.tunnel) return encap::overhead(*tunnel.tunnel);
+  return (tunnel.outer == Family::v6 ? kIpv6Header : kIpv4Header) + kUdpHeader + kWireGuardData;
 }
 
 uint32_t best_mtu(const Encapsulation& tunnel, uint32_t path_mtu) noexcept {
@@ -58,33 +48,50 @@ std::optional<std::string> mtu_warning(const Encapsulation& tunnel, uint32_t mtu
 }
 
 std::string overhead_parts(const Encapsulation& tunnel) {
-  std::string text = std::to_string(outer_header(tunnel)) + (tunnel.outer == Family::v6 ? " IPv6" : " IPv4");
-  if (tunnel.kind == Kind::wireguard) {
-    return text + " + " + std::to_string(kUdpHeader) + " UDP + " + std::to_string(kWireGuardData) +
-           " WireGuard";
-  }
-  if (has_limit(tunnel)) text += " + " + std::to_string(kEncapsulationLimit) + " encapsulation limit";
-  if (tunnel.kind != Kind::gre) return text;
-  text += " + " + std::to_string(kGreHeader) + " GRE";
-  const auto field = [&](bool present, const char* name) {
-    if (present) text += " + " + std::to_string(kGreField) + name;
+  std::string text;
+  const auto part = [&](uint32_t bytes, const char* name) {
+    text += (text.empty() ? "" : " + ") + std::to_string(bytes) + name;
   };
-  field(tunnel.key, " key");
-  field(tunnel.checksum, " checksum");
-  field(tunnel.sequence, " sequence number");
+  if (tunnel.outer == Family::v6) {
+    part(kIpv6Header, " IPv6");
+  } else {
+    part(kIpv4Header, " IPv4");
+  }
+  if (!tunnel.tunnel) {
+    part(kUdpHeader, " UDP");
+    part(kWireGuardData, " WireGuard");
+    return text;
+  }
+  const encap::TunnelConfig& config = *tunnel.tunnel;
+  if (config.outer() == Family::v6 && config.encapsulation_limit)
+    part(kEncapsulationLimit, " encapsulation limit");
+  if (config.kind != Kind::gre) return text;
+  part(kGreHeader, " GRE");
+  if (config.out_key) part(kGreField, " key");
+  if (config.out_checksum) part(kGreField, " checksum");
+  if (config.out_sequence) part(kGreField, " sequence number");
   return text;
 }
 
-GuideFigure guide_figure(Kind kind) noexcept {
-  switch (kind) {
-    case Kind::wireguard:
-      return {32, 1'468};
-    case Kind::gre:
-      return {28, 1'472};
+std::optional<GuideFigure> guide_figure(const Encapsulation& tunnel) noexcept {
+  if (!tunnel.tunnel) return GuideFigure{32, 1'468};
+  switch (tunnel.tunnel->kind) {
+    case Kind::gre:  // its ip6gre, too
+      return GuideFigure{28, 1'472};
     case Kind::sit:
-      return {20, 1'480};
+      return GuideFigure{20, 1'480};
+    case Kind::ipip:
+      break;
   }
-  return {};
+  return std::nullopt;
+}
+
+uint32_t default_mtu(const encap::TunnelConfig& tunnel, std::optional<uint32_t> link_mtu) noexcept {
+  const uint32_t link = std::min(link_mtu.value_or(kUnknownPathMtu), kLargestPacket);
+  const bool needs_ipv6 = tunnel.kind == Kind::sit || tunnel.outer() == Family::v6;
+  const uint32_t least = needs_ipv6 ? kLeastIpv6Mtu : kLeastMtu;
+  const uint32_t taken = encap::overhead(tunnel);
+  return link > taken + least ? link - taken : least;
 }
 
 uint32_t wg_quick_default_mtu(std::span<const uint32_t> endpoint_paths,

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "core/base/address.hpp"
+#include "core/encap/tunnel_config.hpp"
 
 namespace hats::config {
 
@@ -18,16 +19,12 @@ inline constexpr uint32_t kWgQuickMtuMargin = 80;
 /// Bytes of the underlay's MTU when neither an endpoint nor a default route tells (formats.md 1.5).
 inline constexpr uint32_t kUnknownPathMtu = 1'500;
 
-/// A kind of tunnel on the wire. The guide's ip6gre is gre over IPv4; the kernel's is gre over IPv6.
+/// What goes around a packet: WireGuard over `outer`, or the tunnel.
 struct Encapsulation {
-  enum class Kind : uint8_t { wireguard, gre, sit } kind = Kind::wireguard;
-  Family outer = Family::v4;  // sit: v4 only
-  // Of gre, RFC 2890 and RFC 2784: four bytes each.
-  bool key = false;
-  bool checksum = false;
-  bool sequence = false;
-  bool encapsulation_limit = false;  // RFC 2473 4.1.1, over IPv6 alone: eight bytes
+  Family outer = Family::v4;
+  std::optional<encap::TunnelConfig> tunnel{};
 };
+[[nodiscard]] Encapsulation encapsulation_of(const encap::TunnelConfig& tunnel) noexcept;
 
 /// Bytes that the tunnel adds to a packet, outer IP header included.
 [[nodiscard]] uint32_t overhead(const Encapsulation& tunnel) noexcept;
@@ -39,12 +36,19 @@ struct Encapsulation {
 /// "20 IPv4 + 8 UDP + 32 WireGuard": what overhead() is made of.
 [[nodiscard]] std::string overhead_parts(const Encapsulation& tunnel);
 
-/// What the peering guide states for a kind: bytes of overhead and the MTU it recommends.
+/// What the peering guide states for a kind: bytes of overhead and the MTU it recommends. nullopt for IPIP,
+/// of which it does not speak.
 struct GuideFigure {
   uint32_t overhead = 0;
   uint32_t mtu = 0;
 };
-[[nodiscard]] GuideFigure guide_figure(Encapsulation::Kind kind) noexcept;
+[[nodiscard]] std::optional<GuideFigure> guide_figure(const Encapsulation& tunnel) noexcept;
+
+/// The MTU of a tunnel for which none is given, as the kernel's devices have it: that of the link which the
+/// outer packets leave by (nullopt: not known, 1500) less the overhead; not below 1280 for SIT and over IPv6,
+/// where IPv6 needs it, nor below 68 else.
+[[nodiscard]] uint32_t default_mtu(const encap::TunnelConfig& tunnel,
+                                   std::optional<uint32_t> link_mtu) noexcept;
 
 /// wg-quick's MTU where the file names none: the smallest of the paths to endpoints, else that of the default
 /// route, else kUnknownPathMtu; less 80. Never below 68, the least that the kernel takes.

@@ -67,15 +67,7 @@ std::optional<std::string> tunnel_path_warning(tun::Netlink& netlink, uint32_t m
                                                const encap::TunnelConfig& tunnel) {
   const auto path = path_mtu(netlink, {.address = tunnel.remote}, 0);
   if (!path) return std::nullopt;
-  const config::Encapsulation outer{
-      .kind = tunnel.kind == encap::Kind::gre ? config::Encapsulation::Kind::gre
-                                              : config::Encapsulation::Kind::sit,
-      .outer = tunnel.outer(),
-      .key = tunnel.out_key.has_value(),
-      .checksum = tunnel.out_checksum,
-      .sequence = tunnel.out_sequence,
-      .encapsulation_limit = tunnel.outer() == Family::v6 && tunnel.encapsulation_limit.has_value()};
-  return config::mtu_warning(outer, mtu, *path);
+  return config::mtu_warning(config::encapsulation_of(tunnel), mtu, *path);
 }
 
 config::ExplainFacts explain_facts(const config::InterfaceConfig& config, const std::string& interface,
@@ -88,6 +80,11 @@ config::ExplainFacts explain_facts(const config::InterfaceConfig& config, const 
     config::PeerPath path;
     if (peer.endpoint) path.endpoint = peer.endpoint->numeric();
     if (path.endpoint && netlink) path.mtu = path_mtu(*netlink, *path.endpoint, config.fwmark.value_or(0));
+    facts.paths.push_back(path);
+  }
+  if (config.tunnel) {
+    config::PeerPath path{.endpoint = Endpoint{.address = config.tunnel->tunnel.remote}};
+    if (netlink) path.mtu = path_mtu(*netlink, *path.endpoint, 0);
     facts.paths.push_back(path);
   }
   if (netlink) facts.default_route_mtu = default_route_mtu(*netlink);

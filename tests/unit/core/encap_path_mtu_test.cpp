@@ -97,10 +97,11 @@ TEST(EncapPathMtuTest, AHeadThatWasCutApartIsQuotedInItsPlace) {
   expect_error(told[0], 3, 4, 976, inner);
 }
 
-TEST(EncapPathMtuTest, AnInnerEncapsulationLimitCountsWhereNoneIsConfigured) {
+TEST(EncapPathMtuTest, AnEncapsulationLimitTakesRoomOnceWhetherItIsConfiguredOrInherited) {
   TunnelConfig config = over_v6();
+  PathTunnel configured(config);
   config.encapsulation_limit.reset();
-  PathTunnel t(config);
+  PathTunnel inherited(config);
   const auto limited = [](size_t size) {
     Shape s;
     s.v4 = false;
@@ -110,8 +111,10 @@ TEST(EncapPathMtuTest, AnInnerEncapsulationLimitCountsWhereNoneIsConfigured) {
     std::ranges::copy(options, out.begin() + 42);
     return out;
   };
-  expect_sent(t, limited(1'448), SendMode::dont_fragment);
-  expect_too_big(t, limited(1'449), 1'448);
+  for (PathTunnel* t : {&configured, &inherited}) {
+    expect_sent(*t, limited(1'448), SendMode::dont_fragment);
+    expect_too_big(*t, limited(1'449), 1'448);
+  }
 }
 
 TEST(EncapPathMtuTest, OnAnUnknownPathOnlyTheLengthFieldIsALimit) {

@@ -75,6 +75,13 @@ struct Owed {
   T what{};
 };
 
+/// Packets of a tunnel arrive in bursts: the one before is often the answer.
+struct LastLookUp {
+  bool known = false;
+  TunnelQuery query;
+  TunnelTable::Found found;
+};
+
 struct Node::Impl {
   // ---- tunnels (node.cpp) ----
   [[nodiscard]] Tunnel* find(TunnelId id) const noexcept {
@@ -123,7 +130,7 @@ struct Node::Impl {
   void deadline_changed(Tunnel& tunnel) { deadlines.update(tunnel); }
 
   // ---- in (node_inbound.cpp) ----
-  void plan_received(Now now, uint32_t number, InboundBatch& batch);
+  void plan_received(Now now, uint32_t number, LastLookUp& last, InboundBatch& batch);
   /// Delivers the inner packet, or says why not.
   [[nodiscard]] std::optional<DropReason> receive(Now now, Tunnel& tunnel, const Received& received,
                                                   const InboundBatch::Job& job,

@@ -60,13 +60,14 @@ bool loops(const packet::IpView& inner, const Received& received) noexcept {
 }  // namespace
 
 void Node::plan_inbound(Now now, std::span<const Received> received, InboundBatch& batch) noexcept {
+  LastLookUp last;
   for (const Received& one : received) {
     batch.received.push_back(one);
-    impl_->plan_received(now, static_cast<uint32_t>(batch.received.size() - 1), batch);
+    impl_->plan_received(now, static_cast<uint32_t>(batch.received.size() - 1), last, batch);
   }
 }
 
-void Node::Impl::plan_received(Now now, uint32_t number, InboundBatch& batch) {
+void Node::Impl::plan_received(Now now, uint32_t number, LastLookUp& last, InboundBatch& batch) {
   Received& received = batch.received[number];
   InboundBatch::Job job{.received = number};
   if (received.family == Family::v4) {
@@ -93,10 +94,10 @@ void Node::Impl::plan_received(Now now, uint32_t number, InboundBatch& batch) {
     job.sequence = gre->sequence.value_or(0);
     query.key = gre->key;
   }
-  const TunnelTable::Found found = by_in_key.find(query);
-  if (found.tunnel == kNoTunnel) return stray(found.reason);
-  job.tunnel = found.tunnel;
-  job.tunnel_serial = find(found.tunnel)->serial;
+  if (!last.known || query != last.query) last = {true, query, by_in_key.find(query)};
+  if (last.found.tunnel == kNoTunnel) return stray(last.found.reason);
+  job.tunnel = last.found.tunnel;
+  job.tunnel_serial = find(job.tunnel)->serial;
   batch.jobs.push_back(job);
 }
 

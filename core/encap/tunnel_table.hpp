@@ -19,6 +19,7 @@ struct TunnelQuery {
   IpAddress local, remote;
   std::optional<uint32_t> key{};
   uint32_t interface_index = 0;  // that it came by; 0: unknown
+  bool operator==(const TunnelQuery&) const = default;
 };
 
 class TunnelTable {

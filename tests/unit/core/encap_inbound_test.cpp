@@ -84,6 +84,27 @@ TEST(EncapInboundTest, ATunnelRemovedInTheMiddleOfABatchTakesNothing) {
   EXPECT_EQ(t.strays(StrayReason::no_tunnel), 1u);
 }
 
+TEST(EncapInboundTest, InABatchEveryPacketFindsItsOwnTunnel) {
+  OneTunnel t;
+  TunnelConfig keyed = t.status().config, elsewhere = keyed;
+  keyed.in_key = 5;
+  elsewhere.remote = *IpAddress::parse("198.51.100.3");
+  const TunnelId second = *t.node.add(keyed, 1'476), third = *t.node.add(elsewhere, 1'476);
+  t.node.set_up(t.now, second, true);
+  t.node.set_up(t.now, third, true);
+  const Bytes one = OuterV4{}.packet(Gre{}.packet(inner_v4()));
+  const Bytes two = OuterV4{}.packet(Gre{.key = 5}.packet(inner_v4()));
+  const Bytes three = OuterV4{.from = elsewhere.remote}.packet(Gre{}.packet(inner_v4()));
+  const Bytes stray = OuterV4{}.packet(Gre{.key = 6}.packet(inner_v4()));
+  std::vector<TunnelId> found;
+  for (const auto& out : t.receive({one, one, two, stray, stray, one, three, three, two, one})) {
+    found.push_back(out.packet.tunnel);
+  }
+  EXPECT_EQ(found,
+            (std::vector<TunnelId>{t.tunnel, t.tunnel, second, t.tunnel, third, third, second, t.tunnel}));
+  EXPECT_EQ(t.strays(StrayReason::wrong_key), 2u);
+}
+
 // ---- strays ----
 
 TEST(EncapInboundTest, StrangersAreCountedAndGetNothing) {

@@ -20,8 +20,9 @@ using namespace std::chrono_literals;
 
 /// How often names of unanswered peers are looked at.
 constexpr auto kUpkeepPeriod = 5s;
-/// Route changes come in bursts (a routing daemon's full table): sources are checked once after this long.
-constexpr auto kSourceCheckDelay = 200ms;
+/// Route changes come in bursts (a routing daemon's full table): what hangs on them is checked once after
+/// this long.
+constexpr auto kRouteCheckDelay = 200ms;
 
 }  // namespace
 
@@ -70,7 +71,7 @@ AppResult<void> Daemon::start(bool raw_tunnels) {
   events_descriptor_.emplace(io_, events_->fd());
   wait_for_link_events();
   upkeep_.emplace(io_);
-  source_check_.emplace(io_);
+  route_check_.emplace(io_);
   keep_up();
   return start_workers();
 }
@@ -202,15 +203,7 @@ void Daemon::read_link_events() {
   using Kind = tun::LinkEvent::Kind;
   for (const tun::LinkEvent& event : events_->read()) {
     // A link that changes may have another MTU now, or bring a path.
-    if (event.kind != Kind::link_moved && event.kind != Kind::link_deleted) {
-      if (std::exchange(source_check_due_, true)) continue;
-      source_check_->expires_after(kSourceCheckDelay);
-      source_check_->async_wait([this](boost::system::error_code error) {
-        source_check_due_ = false;
-        if (error) return;
-        for (Interface* interface : interfaces()) interface->check_routes();
-      });
-    }
+    if (event.kind != Kind::link_moved && event.kind != Kind::link_deleted) check_routes_soon();
     for (Interface* interface : interfaces()) {
       if (event.kind == Kind::overrun) {
         interface->refresh_link();
@@ -219,6 +212,16 @@ void Daemon::read_link_events() {
       }
     }
   }
+}
+
+void Daemon::check_routes_soon() {
+  if (std::exchange(route_check_due_, true)) return;
+  route_check_->expires_after(kRouteCheckDelay);
+  route_check_->async_wait([this](boost::system::error_code error) {
+    route_check_due_ = false;
+    if (error) return;
+    for (Interface* interface : interfaces()) interface->check_routes();
+  });
 }
 
 void Daemon::keep_up() {

@@ -72,6 +72,7 @@ class Daemon final : public ControlTarget {
   Entry* entry_of(const Interface& interface);
   void wait_for_link_events();
   void read_link_events();
+  void check_routes_soon();
   void keep_up();
 
   Settings settings_;
@@ -80,8 +81,8 @@ class Daemon final : public ControlTarget {
   std::optional<tun::LinkEvents> events_;
   std::optional<boost::asio::posix::stream_descriptor> events_descriptor_;
   std::optional<IcmpSender> icmp_;
-  std::optional<boost::asio::steady_timer> upkeep_, source_check_;
-  bool source_check_due_ = false;
+  std::optional<boost::asio::steady_timer> upkeep_, route_check_;
+  bool route_check_due_ = false;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::optional<IcmpListeners> icmp_listeners_;  // until the hub has them
   RawHub* hub_ = nullptr;                        // of all unencrypted tunnels, on hub_worker_

@@ -83,7 +83,11 @@ Done TunnelReader::finish() {
 
 Done TunnelReader::finish_wireguard() {
   for (const auto& entry : {scalars_.local, scalars_.remote, scalars_.ttl}) {
-    if (entry) context_.warn(*entry, "has no meaning in mode wireguard, and is ignored");
+    if (!entry) continue;
+    if (const auto address = read_address(*entry); !address && entry->key != "ttl") {
+      return std::unexpected(address.error());
+    }
+    context_.warn(*entry, "has no meaning in mode wireguard, and is ignored");
   }
   if (!scalars_.private_key) return fail(*name_, "key", "a tunnel of mode wireguard needs its private key");
   crypto::PrivateKey key;

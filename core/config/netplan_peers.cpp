@@ -1,6 +1,7 @@
 // `key:` and `peers:` of a netplan tunnel of mode wireguard.
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "core/config/netplan_parts.hpp"
 #include "core/config/text.hpp"
@@ -13,6 +14,7 @@ namespace {
 struct PeerText {
   WgPeer peer;
   bool has_key = false;
+  std::set<Prefix> allowed;
 };
 
 constexpr auto kPeerKeyKeys = std::to_array<MapKey<PeerText>>({
@@ -68,7 +70,7 @@ constexpr auto kPeerKeys = std::to_array<MapKey<PeerText>>({
          if (!prefix) return std::unexpected(prefix.error());
          const Prefix masked = prefix->masked();
          if (masked != *prefix) c.warn(item, quoted(*text) + " has host bits; taken as " + masked.text());
-         p.peer.allowed_ips.push_back({masked});
+         if (p.allowed.insert(masked).second) p.peer.allowed_ips.push_back({masked});
          return {};
        });
      }},

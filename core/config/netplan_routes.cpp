@@ -10,6 +10,7 @@ constexpr size_t kLongestLabel = 15;  // IFNAMSIZ less the end
 // linux/rtnetlink.h
 constexpr uint8_t kScopeUniverse = 0, kScopeLink = 253, kScopeHost = 254;
 constexpr uint8_t kUnicast = 1, kLocal = 2, kBroadcast = 3, kAnycast = 4, kMulticast = 5, kBlackhole = 6;
+constexpr std::string_view kTableLocal = "255";
 constexpr auto kRouteTypes =
     std::to_array<std::string_view>({"unicast", "local", "broadcast", "anycast", "multicast", "blackhole",
                                      "unreachable", "prohibit", "throw"});
@@ -108,8 +109,11 @@ constexpr auto kRouteKeys = std::to_array<Key>({
     {"advertised-receive-window", not_ours},
 });
 
-/// What netplan's manual says of a scope that is left out. IPv6 has none.
-void settle_scope(InterfaceRoute& route) {
+/// What netplan's manual says of a scope that is left out (IPv6 has none), and networkd's of a table.
+void settle_defaults(InterfaceRoute& route) {
+  if (route.table.empty() && (route.type == kLocal || route.type == kBroadcast || route.type == kAnycast)) {
+    route.table = kTableLocal;
+  }
   if (route.destination.address.family == Family::v6) {
     route.scope.reset();
     return;
@@ -144,7 +148,7 @@ Done settle(const Entry& entry, RouteText& text) {
   if (route.type >= kBlackhole && route.gateway) {
     return fail(entry, "a " + std::string(kRouteTypes[route.type - kUnicast]) + " route has no 'via'");
   }
-  settle_scope(route);
+  settle_defaults(route);
   return {};
 }
 

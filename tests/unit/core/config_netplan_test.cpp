@@ -350,6 +350,7 @@ TEST(NetplanTest, RoutesHaveAllThatNetplanSays) {
   EXPECT_EQ(config.routes[4].scope, 253);
   EXPECT_EQ(config.routes[5].scope, 254);
   EXPECT_EQ(config.routes[5].type, 2);
+  EXPECT_EQ(config.routes[5].table, "255");  // networkd's default for the type
   EXPECT_EQ(config.routes[5].destination.text(), "10.8.0.1/32");
   EXPECT_EQ(config.routes[6].type, 7);
   EXPECT_FALSE(config.routes[6].scope);
@@ -440,6 +441,8 @@ TEST(NetplanWireguardTest, WhatIsMissingOrWrongIsNamed) {
             "F:7: port: 'auto' is not a number from 0 to 65535, in decimal");
   EXPECT_EQ(refuse_netplan(wg_text("port: 65536")),
             "F:7: port: '65536' is not a number from 0 to 65535, in decimal");
+  EXPECT_EQ(refuse_netplan(wg_text("local: here")),
+            "F:7: local: 'here' is not an address; write it like 192.0.2.1 or 2001:db8::1");
   EXPECT_EQ(refuse_netplan(wg_text("mark: 0x10")),
             "F:7: mark: '0x10' is not a number from 0 to 4294967295, in decimal");
   EXPECT_EQ(refuse_peer("allowed-ips: [10.0.0.0]"),
@@ -502,10 +505,11 @@ TEST(NetplanWireguardTest, AKeyThatBeginsWithASlashIsAKey) {
 // last.
 TEST(NetplanWireguardTest, OfTwoPeersTheFirstHasThePrefix) {
   const InterfaceConfig config = accept_netplan(
-      wg_text("peers:\n" + peer_text("allowed-ips: [10.0.0.0/8, 11.0.0.0/8]") +
+      wg_text("peers:\n" + peer_text("allowed-ips: [10.0.0.0/8, 11.0.0.0/8, 10.0.0.0/8]") +
               peer_text("allowed-ips: [12.0.0.0/8, 10.9.9.9/8]", kOther) + peer_text("allowed-ips: []")));
   ASSERT_EQ(config.peers.size(), 3u);
   EXPECT_EQ(config.peers[2].line, 8);
+  EXPECT_EQ(config.peers[2].allowed_ips.size(), 2u);
   EXPECT_EQ(config.peers[1].public_key, public_key(kOther));
   EXPECT_EQ(config.peers[0].line, 12);
   EXPECT_EQ(warnings_of(config),

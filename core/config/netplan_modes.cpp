@@ -73,15 +73,18 @@ bool is_multicast(const IpAddress& address) {
 }  // namespace
 
 Done TunnelReader::finish() {
-  if (!scalars_.mode) return fail(*name_, "", "the tunnel has no 'mode'; " + mode_list());
-  const auto mode = read_mode(*scalars_.mode);
+  if (!name_) return {};  // nothing has been read
+  const Value& name = *name_;
+  if (!scalars_.mode) return fail(name, "", "the tunnel has no 'mode'; " + mode_list());
+  const Entry& entry = *scalars_.mode;
+  const auto mode = read_mode(entry);
   if (!mode) return std::unexpected(mode.error());
   if (auto done = finish_mtu(); !done) return done;
   finish_common();
-  return *mode == kWireguard ? finish_wireguard() : finish_plain(*mode);
+  return *mode == kWireguard ? finish_wireguard(name) : finish_plain(name, entry, *mode);
 }
 
-Done TunnelReader::finish_wireguard() {
+Done TunnelReader::finish_wireguard(const Value& name) {
   for (const auto& entry : {scalars_.local, scalars_.remote, scalars_.ttl}) {
     if (!entry) continue;
     if (const auto address = read_address(*entry); !address && entry->key != "ttl") {
@@ -89,7 +92,7 @@ Done TunnelReader::finish_wireguard() {
     }
     context_.warn(*entry, "has no meaning in mode wireguard, and is ignored");
   }
-  if (!scalars_.private_key) return fail(*name_, "key", "a tunnel of mode wireguard needs its private key");
+  if (!scalars_.private_key) return fail(name, "key", "a tunnel of mode wireguard needs its private key");
   crypto::PrivateKey key;
   if (auto done = read_key(context_, *scalars_.private_key, key.span()); !done) return done;
   out_.private_key = std::move(key);
@@ -105,8 +108,8 @@ Done TunnelReader::finish_wireguard() {
   }
   if (!out_.mtu) {
     out_.mtu = kWireguardMtu;
-    out_.mtu_line = name_->line();
-    out_.mtu_file = name_->file();
+    out_.mtu_line = name.line();
+    out_.mtu_file = name.file();
   }
   std::vector<Value> where;
   for (const Entry& entry : scalars_.peers) {
@@ -116,11 +119,11 @@ Done TunnelReader::finish_wireguard() {
     where.push_back(entry.value);
   }
   settle_peers(context_, out_.peers, where);
-  if (out_.peers.empty()) context_.warn(*name_, "peers", "there are none");
+  if (out_.peers.empty()) context_.warn(name, "peers", "there are none");
   return {};
 }
 
-Done TunnelReader::finish_plain(size_t mode) {
+Done TunnelReader::finish_plain(const Value& name, const Entry& mode_entry, size_t mode) {
   for (const auto& entry : {scalars_.port, scalars_.mark}) {
     if (entry) context_.warn(*entry, "has no meaning outside mode wireguard, and is ignored");
   }
@@ -129,10 +132,10 @@ Done TunnelReader::finish_plain(size_t mode) {
   }
   TunnelSpec spec;
   spec.mode = kModes[mode];
-  spec.line = scalars_.mode->value.line();
-  spec.file = scalars_.mode->value.file();
+  spec.line = mode_entry.value.line();
+  spec.file = mode_entry.value.file();
   spec.tunnel.kind = kKinds[mode];
-  if (auto done = finish_ends(spec); !done) return done;
+  if (auto done = finish_ends(name, mode_entry, spec); !done) return done;
   if (mode == kIp6gre) spec.tunnel.ttl = kIp6greTtl;
   if (scalars_.ttl) {
     const auto ttl = read_number(context_, *scalars_.ttl, 255);
@@ -145,29 +148,31 @@ Done TunnelReader::finish_plain(size_t mode) {
   return {};
 }
 
-Done TunnelReader::finish_ends(TunnelSpec& spec) {
-  if (!scalars_.remote) return fail(*name_, "remote", "the tunnel needs the address of its other end");
-  const auto remote = read_address(*scalars_.remote);
+Done TunnelReader::finish_ends(const Value& name, const Entry& mode_entry, TunnelSpec& spec) {
+  if (!scalars_.remote) return fail(name, "remote", "the tunnel needs the address of its other end");
+  const Entry& remote_entry = *scalars_.remote;
+  const auto remote = read_address(remote_entry);
   if (!remote) return std::unexpected(remote.error());
   if (is_unspecified(*remote) || is_multicast(*remote)) {
-    return fail(*scalars_.remote, remote->text() + " is not one host; write the address of the other end");
+    return fail(remote_entry, remote->text() + " is not one host; write the address of the other end");
   }
   spec.tunnel.remote = *remote;
   if (scalars_.local) {
-    const auto local = read_address(*scalars_.local);
+    const Entry& entry = *scalars_.local;
+    const auto local = read_address(entry);
     if (!local) return std::unexpected(local.error());
-    if (is_multicast(*local)) return fail(*scalars_.local, local->text() + " is not an address of this host");
+    if (is_multicast(*local)) return fail(entry, local->text() + " is not an address of this host");
     if (local->family != remote->family) {
-      return fail(*scalars_.local, "'local' and 'remote' are not both IPv4 or both IPv6");
+      return fail(entry, "'local' and 'remote' are not both IPv4 or both IPv6");
     }
     if (!is_unspecified(*local)) spec.tunnel.local = *local;
   }
   if (remote->family == Family::v6 && spec.mode != kModes[kIp6gre]) {
     const std::string hint = spec.mode == kModes[kGre] ? "; GRE over IPv6 is the mode ip6gre" : "";
-    return fail(*scalars_.remote, "the mode " + spec.mode + " needs IPv4 addresses" + hint);
+    return fail(remote_entry, "the mode " + spec.mode + " needs IPv4 addresses" + hint);
   }
   if (remote->family == Family::v4 && spec.mode == kModes[kIp6gre]) {
-    context_.warn(*scalars_.mode, "ip6gre with IPv4 endpoints taken as GRE over IPv4");
+    context_.warn(mode_entry, "ip6gre with IPv4 endpoints taken as GRE over IPv4");
   }
   return {};
 }

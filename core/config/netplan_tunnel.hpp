@@ -32,9 +32,9 @@ class TunnelReader {
   };
 
  private:
-  [[nodiscard]] Done finish_wireguard();
-  [[nodiscard]] Done finish_plain(size_t mode);
-  [[nodiscard]] Done finish_ends(TunnelSpec& spec);
+  [[nodiscard]] Done finish_wireguard(const Value& name);
+  [[nodiscard]] Done finish_plain(const Value& name, const Entry& mode_entry, size_t mode);
+  [[nodiscard]] Done finish_ends(const Value& name, const Entry& mode_entry, TunnelSpec& spec);
   [[nodiscard]] Done finish_keys(encap::TunnelConfig& tunnel);
   [[nodiscard]] Done finish_mtu();
   void finish_common();

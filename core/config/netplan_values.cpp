@@ -82,10 +82,8 @@ Done expect_sequence(const Entry& entry) {
 std::unexpected<ConfigError> unknown_key(const Value& key, std::string_view where,
                                          std::span<const std::string_view> names) {
   const std::string_view text = key.text();
-  if (const auto message = placeholder_message('{' + std::string(text) + '}', false);
-      message->starts_with("the placeholder")) {
-    return fail(key, "", *message);
-  }
+  const std::string placeholder = placeholder_message('{' + std::string(text) + '}', false).value_or("");
+  if (placeholder.starts_with("the placeholder")) return fail(key, "", placeholder);
   if (text == "<<") return fail(key, "", "netplan knows no merge keys (<<); write the keys out");
   std::string message = quoted(text) + " is not a key of " + std::string(where);
   const std::string_view close = nearest(text, names);

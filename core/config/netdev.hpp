@@ -45,6 +45,9 @@ struct NetdevIdentity {
 /// False: [Match] rules this host out, and networkd skips the file.
 [[nodiscard]] bool is_for_host(const std::vector<SourceText>& sources, const HostFacts& host);
 
+/// Whether the text itself holds a private or preshared key.
+[[nodiscard]] bool holds_secrets(const SourceText& netdev);
+
 /// The absolute paths that PrivateKeyFile=, PresharedKeyFile= and PublicKeyFile= name, each once.
 [[nodiscard]] std::vector<std::string> key_files_of(const std::vector<SourceText>& netdev);
 

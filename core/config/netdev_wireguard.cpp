@@ -366,6 +366,16 @@ void WireGuardReader::warn_of_peers() {
 
 }  // namespace
 
+bool holds_secrets(const SourceText& netdev) {
+  IniText text;
+  if (!text.add(netdev)) return false;
+  return std::ranges::any_of(text.sections(), [](const IniSection& section) {
+    return std::ranges::any_of(section.entries, [](const IniEntry& entry) {
+      return (entry.key == "PrivateKey" || entry.key == "PresharedKey") && !entry.value.empty();
+    });
+  });
+}
+
 std::vector<std::string> key_files_of(const std::vector<SourceText>& netdev) {
   std::vector<std::string> out;
   const auto text = parse_networkd_ini(netdev);

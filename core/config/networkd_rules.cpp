@@ -138,6 +138,7 @@ constexpr auto kNetworkRules = std::to_array<KeyRule>({
     {"Network", "LLDP", silent},
     {"Network", "EmitLLDP", silent},
     {"Network", "IPv6LinkLocalAddressGenerationMode", silent},
+    {"Network", "IPv4LL", silent},
     {"Network", "IPv4LLRoute", silent},
     {"Network", "IPv4LLStartAddress", silent},
     {"Network", "IPv6StableSecretAddress", silent},

@@ -21,13 +21,20 @@ struct KeyFile {
   std::string fault{};
 };
 
-/// All that is read for one interface. The texts hold secrets; wipe() before they go.
+/// All that is read for one interface. The texts hold secrets, and are wiped when they go.
 struct NetworkdSources {
   std::vector<SourceText> netdev;   // the file, then its drop-ins in order
   std::vector<SourceText> network;  // likewise, of the first that matches; may be empty
   std::vector<KeyFile> key_files;   // those that key_files_of() lists
   HostFacts host;
   bool networkd_runs = false;  // on this host, now
+
+  NetworkdSources() = default;
+  NetworkdSources(const NetworkdSources&) = default;
+  NetworkdSources& operator=(const NetworkdSources&) = default;
+  NetworkdSources(NetworkdSources&&) noexcept = default;
+  NetworkdSources& operator=(NetworkdSources&&) noexcept = default;
+  ~NetworkdSources() { wipe(); }
   void wipe() noexcept;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "core/config/explain_text.hpp"
 #include "core/config/mtu_advice.hpp"
 #include "core/config/text.hpp"
 #include "crypto/x25519.hpp"
@@ -10,25 +11,9 @@
 namespace hats::config {
 namespace {
 
-constexpr size_t kListedPrefixes = 16;           // of a peer, and of the routes; the rest are counted
-constexpr size_t kLabelWidth = 16;               // columns
+constexpr uint32_t kKernelWireGuardMtu = 1'420;  // bytes
 constexpr size_t kKeyTextSize = 44;              // base64 of a key
 constexpr uint32_t kFirstDefaultTable = 51'820;  // wg-quick's, when no mark is given
-
-std::string padded(std::string_view label) {
-  std::string out(label);
-  out.resize(std::max(kLabelWidth, out.size() + 1), ' ');
-  return out;
-}
-
-/// The first of a list, and how many more there are.
-std::string listed(const std::vector<std::string>& items) {
-  std::string out;
-  for (size_t i = 0; i < std::min(items.size(), kListedPrefixes); ++i) out += (i == 0 ? "" : ", ") + items[i];
-  if (items.size() > kListedPrefixes)
-    out += " and " + std::to_string(items.size() - kListedPrefixes) + " more";
-  return out;
-}
 
 bool is_base64(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
@@ -73,11 +58,10 @@ class Explainer {
   void hooks();
   void differences();
   void notes();
-  void warnings();
 
-  void head(std::string text) { lines_.push_back(std::move(text)); }
-  void add(std::string_view label, const std::string& text) { lines_.push_back("  " + padded(label) + text); }
-  void item(const std::string& text) { lines_.push_back("  - " + text); }
+  void head(std::string text) { out_.head(std::move(text)); }
+  void add(std::string_view label, const std::string& text) { out_.add(label, text); }
+  void item(const std::string& text) { out_.item(text); }
   [[nodiscard]] PeerPath path(size_t index) const {
     PeerPath out = index < facts_.paths.size() ? facts_.paths[index] : PeerPath{};
     if (!out.endpoint && config_.peers[index].endpoint)
@@ -89,7 +73,7 @@ class Explainer {
 
   const InterfaceConfig& config_;
   const ExplainFacts& facts_;
-  std::vector<std::string> lines_;
+  ExplainLines out_;
 };
 
 std::vector<std::string> Explainer::lines() {
@@ -99,8 +83,8 @@ std::vector<std::string> Explainer::lines() {
   hooks();
   differences();
   notes();
-  warnings();
-  return std::move(lines_);
+  out_.list("warnings", warning_texts(config_, facts_));
+  return out_.take();
 }
 
 void Explainer::interface() {
@@ -118,9 +102,7 @@ void Explainer::interface() {
         config_.listen_port.value_or(0) == 0 ? "any that is free" : std::to_string(*config_.listen_port));
   }
   if (config_.fwmark.value_or(0) != 0) add("firewall mark", std::to_string(*config_.fwmark));
-  std::vector<std::string> addresses;
-  for (const InterfaceAddress& address : config_.addresses) addresses.push_back(address.prefix.text());
-  add("addresses", addresses.empty() ? "none" : listed(addresses));
+  add("addresses", addresses_line(config_));
   mtu();
   if (!config_.dns_servers.empty()) add("DNS", listed(config_.dns_servers));
   if (!config_.dns_search.empty()) add("DNS search", listed(config_.dns_search));
@@ -138,7 +120,9 @@ uint32_t Explainer::applied_mtu() const {
 
 void Explainer::mtu() {
   if (config_.mtu) {
-    add("mtu", std::to_string(*config_.mtu) + ", from the file");
+    // the other formats' parsers put the kernel's default where their file names none
+    const bool kernels = config_.format != Format::wg_quick && config_.mtu == kKernelWireGuardMtu;
+    add("mtu", std::to_string(*config_.mtu) + (kernels ? ", the kernel's default" : ", from the file"));
   } else {
     add("mtu",
         std::to_string(applied_mtu()) + ", the smallest path less " + std::to_string(kWgQuickMtuMargin));
@@ -180,6 +164,10 @@ void Explainer::cost(const PeerPath& path) {
 }
 
 void Explainer::routes() {
+  if (config_.format != Format::wg_quick) {
+    out_.routes(config_);
+    return;
+  }
   head("routes");
   std::vector<std::string> plain, defaults;
   std::set<Prefix> seen;
@@ -237,6 +225,7 @@ void Explainer::hooks() {
 
 /// Where a file of this content fares otherwise than under stock wg-quick.
 void Explainer::differences() {
+  if (config_.format != Format::wg_quick) return;
   std::vector<std::string> found;
   const bool named = std::ranges::any_of(
       config_.peers, [](const WgPeer& peer) { return peer.endpoint && !peer.endpoint->numeric(); });
@@ -260,9 +249,7 @@ void Explainer::differences() {
   const bool incremental =
       std::ranges::any_of(config_.peers, [](const WgPeer& peer) { return !peer.replace_allowed_ips; });
   if (incremental) found.emplace_back("'+' and '-' in AllowedIPs are taken; Debian 12's wg refuses them");
-  if (found.empty()) return;
-  head("what stock tools do otherwise");
-  for (const std::string& text : found) item(text);
+  out_.list("what stock tools do otherwise", found);
 }
 
 bool Explainer::allows(const char* prefix) const {
@@ -288,20 +275,13 @@ void Explainer::notes() {
     found.emplace_back("fe80::/10: BGP between link-local addresses fails");
   if (!allows("ff02::/16")) found.emplace_back("ff02::/16: no OSPFv3, Babel or router advertisements");
   if (!allows("224.0.0.0/24")) found.emplace_back("224.0.0.0/24: no OSPFv2");
-  if (found.empty()) return;
-  head("not in any AllowedIPs");
-  for (const std::string& text : found) item(text);
-}
-
-void Explainer::warnings() {
-  if (config_.warnings.empty()) return;
-  head("warnings");
-  for (const ConfigError& warning : config_.warnings) item(warning.text(facts_.file));
+  out_.list("not in any AllowedIPs", found);
 }
 
 }  // namespace
 
 std::vector<std::string> explain(const InterfaceConfig& config, const ExplainFacts& facts) {
+  if (config.tunnel) return explain_tunnel(config, facts);
   return Explainer(config, facts).lines();
 }
 

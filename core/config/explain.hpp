@@ -12,7 +12,7 @@
 
 namespace hats::config {
 
-/// What the caller found out about the way to one peer.
+/// What the caller found out about the way to one peer, or to the other end of a tunnel.
 struct PeerPath {
   std::optional<Endpoint> endpoint{};  // numeric, or what the name has resolved to
   std::optional<uint32_t> mtu{};       // bytes of the path to it, from the route or its link
@@ -22,7 +22,8 @@ struct PeerPath {
 struct ExplainFacts {
   std::string interface{};  // its name
   std::string file{};
-  std::vector<PeerPath> paths{};                // as many as peers, in their order, or none
+  /// As many as peers, in their order, or none; of a tunnel: one, or none.
+  std::vector<PeerPath> paths{};
   std::optional<uint32_t> default_route_mtu{};  // bytes
 };
 

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "core/config/explain.hpp"
+#include "core/config/netplan.hpp"
 #include "tests/unit/core/config_support.hpp"
 
 namespace hats::config {
@@ -109,6 +110,20 @@ TEST(ExplainTest, NamesHooksAndWarningsAreTold) {
   EXPECT_TRUE(has(text, "a '#' in a hook")) << text;
   EXPECT_TRUE(has(text, "warnings\n  - /etc/wireguard/wg0.conf:2: Table: ")) << text;
   EXPECT_TRUE(has(text, "private key     none")) << text;
+}
+
+TEST(ExplainTest, OtherFormatsHaveNoneOfWgQuicksWays) {
+  const SourceText yaml{"10-wg0.yaml",
+                        "network: {tunnels: {wg0: {mode: wireguard, key: " + kPrivate +
+                            ", addresses: [10.0.0.1/30], peers: [{keys: {public: " + kPublic +
+                            "}, endpoint: 'name.example:5', allowed-ips: [0.0.0.0/0]}], routes: [{to: "
+                            "10.0.0.0/8, via: 10.0.0.2, on-link: true}]}}}\n"};
+  const auto config = parse_netplan(std::span(&yaml, 1), "wg0");
+  ASSERT_TRUE(config) << config.error().text("F");
+  const std::string text = text_of(*config, facts_for({{std::nullopt, 1500}}));
+  EXPECT_TRUE(has(text, "  mtu             1420, the kernel's default\n")) << text;
+  EXPECT_TRUE(has(text, "routes\n  - 10.0.0.0/8 via 10.0.0.2 onlink\n")) << text;
+  for (const char* ways : {"wg-quick", "Table", "AllowedIPs still"}) EXPECT_FALSE(has(text, ways)) << text;
 }
 
 TEST(ExplainTest, LongListsAreCut) {

@@ -84,7 +84,9 @@ struct RawSend {
   const uint8_t* data = nullptr;
   uint32_t size = 0;
   IpAddress to;
-  LocalSource from;  // address unset: the kernel chooses
+  /// Address unset: the kernel chooses. Interface: to leave by, 0 for any; IPv6 with an address takes it for
+  /// a wish only, as for the kernel's own tunnels.
+  LocalSource from;
   uint8_t ttl = 64;  // TTL or hop limit, 1..255
   uint8_t ds = 0;
   uint32_t flow_label = 0;                     // IPv6

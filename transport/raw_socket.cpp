@@ -137,6 +137,14 @@ std::expected<UniqueFd, int> open_silencer(Family family, uint8_t protocol) {
   auto fd = open_raw(family, protocol);
   if (!fd) return fd;
   if (const int error = refuse_everything(fd->get()); error != 0) return std::unexpected(error);
+  if (family == Family::v6) {
+    // Errors of the path are believed for connected sockets and for those that want to hear of them. Its
+    // queue of errors fills and then takes no more, below the bound at which it would no longer be a
+    // silencer.
+    if (const int error = set_int(fd->get(), IPPROTO_IPV6, IPV6_RECVERR, 1); error != 0) {
+      return std::unexpected(error);
+    }
+  }
   return fd;
 }
 

@@ -29,10 +29,12 @@ inline constexpr size_t kMaxFilteredRemotes = 128;
 std::expected<UniqueFd, int> open_raw_receiver(Family family, uint8_t protocol);
 
 /// Sends packets of `protocol` (without meaning in mode header_included): for Loop::add_raw. It receives
-/// nothing, and is a silencer of its protocol at once (not in mode header_included).
+/// nothing, and keeps its protocol silent as a silencer does (not in mode header_included).
 std::expected<UniqueFd, int> open_raw_sender(Family family, uint8_t protocol, RawMode mode);
 
-/// A socket that takes part in the delivery of `protocol` and keeps no packet. While it is open the kernel
+/// A socket that takes part in the delivery of `protocol` and keeps no packet. Over IPv6 it also makes the
+/// kernel learn of "packet too big" about packets of that protocol (over IPv4 any raw socket does), without
+/// which a sender of mode fragmentable makes fragments for its own link only. While it is open the kernel
 /// answers no packet of that protocol with "protocol unreachable" (ICMPv6: "unrecognized next header"), not
 /// even when a receiver's buffer is full. (Where the kernel has a handler of its own for the protocol, as
 /// with the modules gre and sit, that one still answers.)

@@ -1,5 +1,6 @@
 // Raw sockets alone: what the filters let in, who is answered by the kernel, which errors arrive.
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -178,6 +179,26 @@ TEST(RawSenderTest, AHeaderOfOnesOwnIsForIpv4Alone) {
   const auto refused = open_raw_sender(Family::v6, kGre, RawMode::header_included);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error(), EINVAL);
+}
+
+TEST(RawSenderTest, WithoutCapNetRawEachSaysThatItIsNotPermitted) {
+  if (!has_namespace()) GTEST_SKIP() << "no network namespace: this needs CAP_SYS_ADMIN and ip(8)";
+  const pid_t child = fork();
+  if (child == 0) {
+    if (setresuid(65'534, 65'534, 65'534) != 0) _exit(77);
+    const auto refused = [](const std::expected<UniqueFd, int>& made) {
+      return !made && made.error() == EPERM;
+    };
+    const bool all = refused(open_raw_receiver(Family::v4, kGre)) &&
+                     refused(open_silencer(Family::v6, kGre)) &&
+                     refused(open_raw_sender(Family::v4, kGre, RawMode::fragmentable)) &&
+                     refused(open_icmp_listener(Family::v6));
+    _exit(all ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 }  // namespace

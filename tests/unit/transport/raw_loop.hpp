@@ -21,6 +21,8 @@ class LoopRawTest : public LoopTest {
   /// Runs the loop until everything that was queued has been sent or refused; the errors of the refused ones,
   /// with their cookies.
   std::vector<std::pair<uint64_t, int>> run_until_sent(uint64_t sends);
+  /// A loop for one packet of `size` bytes; the errno of its refusal, or 0.
+  int send_one(const char* destination, Family family, RawMode mode, uint32_t size);
 
   UniqueFd receiver, sender;
 };

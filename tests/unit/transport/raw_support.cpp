@@ -141,6 +141,17 @@ RawSend LoopRawTest::numbered_packet(uint32_t number, const char* destination) {
   return send;
 }
 
+int LoopRawTest::send_one(const char* destination, Family family, RawMode mode, uint32_t size) {
+  add(family, mode);
+  const auto bytes = numbered(5, size);
+  RawSend send = to(destination);
+  send.data = bytes.data();
+  send.size = size;
+  loop->send_raw(kSender, std::move(send));
+  const auto failures = run_until_sent(1);
+  return failures.empty() ? 0 : failures[0].second;
+}
+
 std::vector<std::pair<uint64_t, int>> LoopRawTest::run_until_sent(uint64_t sends) {
   std::vector<std::pair<uint64_t, int>> failures;
   Recorder handler(*loop);

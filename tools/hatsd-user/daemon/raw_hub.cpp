@@ -75,6 +75,11 @@ std::expected<RawChannel, int> RawChannel::open(Channel channel) {
     if (!header_included) return std::unexpected(header_included.error());
     out.header_included = std::move(*header_included);
   }
+  if (family == Family::v6) {
+    auto silencer = transport::open_silencer(family, protocol);
+    if (!silencer) return std::unexpected(silencer.error());
+    out.silencer = std::move(*silencer);
+  }
   auto receiver = transport::open_raw_receiver(family, protocol);
   if (!receiver) return std::unexpected(receiver.error());
   out.fragmentable = std::move(*fragmentable);

@@ -28,6 +28,7 @@ inline constexpr size_t kChannels = 4;
 struct RawChannel {
   transport::UniqueFd receiver, fragmentable, dont_fragment;
   transport::UniqueFd header_included;  // GRE over IPv4 alone: answers to keepalives
+  transport::UniqueFd silencer;         // over IPv6 alone: the kernel learns of the path through it
 
   /// Needs CAP_NET_RAW. Error: errno.
   static std::expected<RawChannel, int> open(Channel channel);

@@ -128,8 +128,9 @@ def test_twenty_megabytes_of_tcp_arrive_each_way():
         server = peer.near.start("iperf3 -s -p 5201")
         until(lambda: ":5201" in peer.near.out("ss -Hltn"), what="iperf3 server")
         for direction in ("", "-R"):
-            report = json.loads(peer.guest.sh(f"iperf3 -J -c 10.9.0.1 -n 20M {direction}", timeout=240))
-            assert report["end"]["sum_received"]["bytes"] >= 20 * 1024 * 1024 * 0.99, report["end"]
+            # iperf3 counts until the sender has written all: what its socket still holds then is not counted
+            report = json.loads(peer.guest.sh(f"iperf3 -J -c 10.9.0.1 -n 28M {direction}", timeout=240))
+            assert report["end"]["sum_received"]["bytes"] >= 20 * 1024 * 1024, report["end"]
         server.terminate()
 
 

@@ -54,7 +54,7 @@ ConfigResult<void> check_kind(const Assignment& at) {
   return at.fail(message);
 }
 
-ConfigResult<std::string> check_identity(const IniText& text, const std::string& file) {
+ConfigResult<NetdevIdentity> check_identity(const IniText& text, const std::string& file) {
   const Identity identity = identity_of(text);
   const auto missing = [&](const char* key, const std::string& example) {
     return std::unexpected(ConfigError{1, key, "is missing in [NetDev]; write " + example, file});
@@ -65,7 +65,7 @@ ConfigResult<std::string> check_identity(const IniText& text, const std::string&
   }
   if (!identity.kind) return missing("Kind", "Kind = one of " + kinds_text());
   if (auto done = check_kind(*identity.kind); !done) return std::unexpected(done.error());
-  return identity.kind->value();
+  return NetdevIdentity{identity.name->value(), identity.kind->value()};
 }
 
 /// Name= and Kind= have been read; MTUBytes= is left.
@@ -180,28 +180,27 @@ ConfigResult<InterfaceConfig> parse_networkd(const NetworkdSources& sources) {
   if (!text) return std::unexpected(text.error());
   const ConditionVerdict conditions = conditions_of(*text, sources.host);
   if (conditions.verdict != Verdict::holds) return std::unexpected(conditions.where);
-  const auto kind = check_identity(*text, file);
-  if (!kind) return std::unexpected(kind.error());
+  const auto identity = check_identity(*text, file);
+  if (!identity) return std::unexpected(identity.error());
 
   InterfaceConfig config;
   config.format = Format::networkd;
   config.table.kind = RouteTable::Kind::off;  // AllowedIPs make no routes but by RouteTable=
   Warnings warnings;
   warnings.add(text->warnings());
-  const bool wireguard = *kind == "wireguard";
+  const bool wireguard = identity->kind == "wireguard";
   warn_of_sections(*text, wireguard, warnings);
-  if (auto done = read_netdev_section(*text, *kind, config, warnings); !done)
+  if (auto done = read_netdev_section(*text, identity->kind, config, warnings); !done)
     return std::unexpected(done.error());
   if (wireguard) {
     if (auto done = read_wireguard(*text, sources, config, warnings); !done)
       return std::unexpected(done.error());
   } else {
-    auto tunnel = read_tunnel(*text, *kind, file, warnings);
+    auto tunnel = read_tunnel(*text, identity->kind, file, warnings);
     if (!tunnel) return std::unexpected(tunnel.error());
     config.tunnel = std::move(*tunnel);
   }
-  const NetdevIdentity identity{identity_of(*text).name->value(), *kind};
-  if (auto done = read_network_files(sources, identity, config, warnings); !done) {
+  if (auto done = read_network_files(sources, *identity, config, warnings); !done) {
     return std::unexpected(done.error());
   }
   if (wireguard && !config.mtu) {

@@ -338,7 +338,8 @@ void WireGuardReader::add_routes(const Peer& peer) {
 }
 
 void WireGuardReader::warn_of_peers() {
-  const crypto::PublicKey own = crypto::public_key_of(*config_.private_key);
+  std::optional<crypto::PublicKey> own;
+  if (config_.private_key) own = crypto::public_key_of(*config_.private_key);
   std::map<crypto::PublicKey, int> keys;
   std::map<Prefix, crypto::PublicKey> owners;
   // In the order of the file, which is the other way round now.

@@ -66,7 +66,7 @@ AppResult<Texts> read_with_drop_ins(const std::string& path, const Folders& fold
   std::vector<std::string> paths{path};
   Folders drop_in_folders;
   const std::string name = fs::path(path).filename().string() + ".d";
-  for (const std::string& folder : folders) drop_in_folders.push_back(folder + "/" + name);
+  for (const std::string& folder : folders) drop_in_folders.push_back((fs::path(folder) / name).string());
   const auto drop_ins = files_of(drop_in_folders, ".conf");
   paths.insert(paths.end(), drop_ins.begin(), drop_ins.end());
   Texts out;
@@ -213,8 +213,10 @@ AppResult<Texts> find_by_name(const std::string& name, const NetworkdRoots& root
     for (const std::string& broken : passed.broken) message += "\n" + broken + " (the file is passed over)";
     return fail(message, kExitUsage);
   }
+  const std::string used = name + ": " + found->front().path + " is used, ";
   for (const std::string& other : passed.duplicates) {
-    warnings.push_back(name + ": " + found->front().path + " is used, " + other + " is not");
+    std::string warning = used;
+    warnings.push_back(warning.append(other).append(" is not"));
   }
   return std::move(*found);
 }

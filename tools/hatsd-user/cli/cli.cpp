@@ -17,7 +17,9 @@ namespace hats::app {
 namespace {
 
 constexpr const char* kDescription =
-    "Layer-3 tunnels in user space: WireGuard from wg-quick files, without a kernel module.\n"
+    "Layer-3 tunnels in user space, without a kernel module: WireGuard, GRE, SIT, ip6gre, from the files of "
+    "wg-quick,\n"
+    "systemd-networkd and netplan, or in the words of `ip tunnel`.\n"
     "A bare NAME makes one interface for wg(8) and wg-quick(8) to configure.";
 
 constexpr const char* kEnvironment =
@@ -81,7 +83,8 @@ ParsedCommandLine parse_command_line(int argc, const char* const* argv, Environm
   up->add_option("--tun-offload", options.tun_offload, "Segmentation offload of TUN: auto, off");
   up->add_option("--workers", options.workers, "Threads that carry packets");
   up->add_option("--log-level", options.log_level, "silent, error, warning, info, debug");
-  up->add_option("CONFIG", line.names, "NAME.conf, or the NAME of one in /etc/hatsd-user or /etc/wireguard")
+  up->add_option("CONFIG", line.names,
+                 "A file (NAME.conf, *.netdev, *.yaml), or the NAME of an interface to look up")
       ->required();
 
   CLI::App* down = app.add_subcommand("down", "Take interfaces down, with all that came with them");
@@ -101,8 +104,12 @@ ParsedCommandLine parse_command_line(int argc, const char* const* argv, Environm
   CLI::App* genkey = app.add_subcommand("genkey", "Write a new private key");
   CLI::App* genpsk = app.add_subcommand("genpsk", "Write a new preshared key");
   CLI::App* pubkey = app.add_subcommand("pubkey", "Read a private key, write its public key");
+  CLI::App* tunnel =
+      app.add_subcommand("tunnel", "GRE, SIT, ip6gre and IPIP tunnels, in the words of `ip tunnel`");
+  tunnel->prefix_command();  // its words are not ours to judge: "-6", "help"
+  tunnel->set_help_flag();
+
   // Known words of the design that this version does not have yet: refused, not taken for interfaces.
-  CLI::App* tunnel = app.add_subcommand("tunnel", "")->group("")->prefix_command();
   CLI::App* bench = app.add_subcommand("bench", "")->group("")->prefix_command();
 
   try {
@@ -121,7 +128,10 @@ ParsedCommandLine parse_command_line(int argc, const char* const* argv, Environm
   if (auto applied = apply_options(line.settings, options); !applied) return refused(applied.error());
   line.settings.foreground = foreground;
 
-  if (tunnel->parsed()) return refused(no_such_command("tunnel", "GRE, SIT or ip6gre tunnels").error());
+  if (tunnel->parsed()) {
+    line.command = Command::tunnel;
+    line.names = tunnel->remaining();
+  }
   if (bench->parsed()) return refused(no_such_command("bench", "benchmark command").error());
   if (up->parsed()) line.command = Command::up;
   if (down->parsed()) line.command = Command::down;

@@ -9,12 +9,12 @@
 
 namespace hats::app {
 
-enum class Command : uint8_t { bare, up, down, show, check, reload, genkey, pubkey, genpsk };
+enum class Command : uint8_t { bare, up, down, show, check, reload, tunnel, genkey, pubkey, genpsk };
 
 struct CommandLine {
   Command command = Command::bare;
   Settings settings;
-  std::vector<std::string> names;  // configurations, interfaces, or the one NAME
+  std::vector<std::string> names;  // configurations, interfaces, the one NAME, or the words after `tunnel`
   bool all = false;                // down --all
   bool json = false;               // show --json
 };

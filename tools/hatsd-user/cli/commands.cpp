@@ -16,7 +16,9 @@
 #include "crypto/rng.hpp"
 #include "crypto/x25519.hpp"
 #include "tools/hatsd-user/cli/config_lookup.hpp"
+#include "tools/hatsd-user/cli/live.hpp"
 #include "tools/hatsd-user/cli/show_text.hpp"
+#include "tools/hatsd-user/cli/tunnel_command.hpp"
 #include "tools/hatsd-user/control/control_client.hpp"
 #include "tools/hatsd-user/daemon/launch.hpp"
 #include "tools/hatsd-user/daemon/local_host.hpp"
@@ -33,37 +35,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// How long `down` waits for a link to vanish after its process has answered.
-constexpr auto kLinkGoneTimeout = 10s;
-
-int complain(const AppError& error) {
-  std::cerr << "hatsd-user: " << error.message << '\n';
-  return error.exit_code;
-}
-
-bool link_exists(const std::string& name) {
-  auto netlink = tun::Netlink::open();
-  return netlink && netlink->link(name).has_value();
-}
-
 // ---- up, bare NAME ----
-
-AppResult<void> check_name_is_free(const std::string& name) {
-  if (link_exists(name)) {
-    std::string text = name + ": the interface exists already";
-    if (const auto live = all_live_interfaces()) {
-      if (const auto* ours = find_interface(*live, name)) {
-        text += ", pid " + std::to_string(ours->process) + " serves it; `hatsd-user reload " + name +
-                "` applies a changed file, `hatsd-user down " + name + "` ends it";
-      }
-    }
-    return fail(text);
-  }
-  // What a process that died has left behind is undone first.
-  const auto undone = HostSetup::finish_undo(name, logging_host_options(-1));
-  if (!undone) return fail(name + ": " + undone.error());
-  return {};
-}
 
 /// Two files cannot both be brought up: the same interface, or one port for both.
 AppResult<void> check_pair(const InterfaceFile& earlier, const InterfaceFile& file) {
@@ -83,12 +55,15 @@ int run_up(const CommandLine& line) {
   std::vector<InterfaceFile> files;
   std::vector<std::string> warnings;
   for (const std::string& word : line.names) {
-    auto file = load_config(word, warnings);
-    if (!file) return complain(file.error());
-    for (const InterfaceFile& other : files) {
-      if (auto fits = check_pair(other, *file); !fits) return complain(fits.error());
+    auto loaded = load_config(word, warnings);
+    if (!loaded) return complain(loaded.error());
+    for (InterfaceFile& file : *loaded) {
+      for (const InterfaceFile& other : files) {
+        if (auto fits = check_pair(other, file); !fits) return complain(fits.error());
+      }
+      if (auto free = check_wire_is_free(file, files); !free) return complain(free.error());
+      files.push_back(std::move(file));
     }
-    files.push_back(std::move(*file));
   }
   for (const std::string& warning : warnings) std::cerr << "hatsd-user: warning: " << warning << '\n';
   for (const InterfaceFile& file : files) {
@@ -131,39 +106,6 @@ int run_bare(const CommandLine& line) {
 }
 
 // ---- down, show, reload ----
-
-/// "NAME" of "NAME", "NAME.conf" or "/path/NAME.conf".
-std::string interface_of(const std::string& word) {
-  std::string name = word.substr(word.rfind('/') == std::string::npos ? 0 : word.rfind('/') + 1);
-  if (name.ends_with(".conf")) name.resize(name.size() - 5);
-  return name;
-}
-
-bool wait_until_gone(const std::string& name) {
-  const auto end = std::chrono::steady_clock::now() + kLinkGoneTimeout;
-  while (link_exists(name)) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    std::this_thread::sleep_for(5ms);
-  }
-  return true;
-}
-
-AppResult<void> take_down(const std::vector<LiveInterface>& all, const std::string& name) {
-  const LiveInterface* live = find_interface(all, name);
-  if (live == nullptr) {
-    const auto undone = HostSetup::finish_undo(name, logging_host_options(-1));
-    if (!undone) return fail(name + ": " + undone.error());
-    if (!*undone)
-      return fail(name + ": hatsd-user has no such interface here (`hatsd-user show` lists them)");
-    return {};
-  }
-  if (auto done = control_request(live->socket, {{"op", "down"}, {"name", live->status.value("id", name)}});
-      !done) {
-    return std::unexpected(done.error());
-  }
-  if (live->here && !wait_until_gone(name)) return fail(name + ": the link is still there");
-  return {};
-}
 
 int run_down(const CommandLine& line) {
   const auto all = all_live_interfaces();
@@ -220,15 +162,25 @@ int run_reload(const CommandLine& line) {
   if (!all) return complain(all.error());
   const LiveInterface* live = find_interface(*all, name);
   if (live == nullptr) return complain({name + ": hatsd-user has no such interface here"});
-  const std::string path = live->status.value("file", "");
-  if (path.empty()) return complain({name + ": was not brought up from a file; use wg(8)"});
-  std::vector<std::string> warnings;
-  auto file = load_config(path, warnings);
-  if (!file) return complain(file.error());
-  for (const ConfigError& warning : file->config.warnings) {
-    std::cerr << "hatsd-user: warning: " << warning.text(path) << '\n';
+  const std::string word = live->status.value("found", "");
+  if (word.empty()) {
+    return complain({name + ": was not brought up from a file; " +
+                     (live->status.contains("tunnel") ? "use `hatsd-user tunnel change`" : "use wg(8)")});
   }
-  const json request = {{"op", "reload"}, {"name", live->status.value("id", name)}, {"text", file->text}};
+  std::vector<std::string> warnings;
+  auto files = load_config(word, warnings);
+  if (!files) return complain(files.error());
+  const auto file = std::find_if(files->begin(), files->end(),
+                                 [&](const InterfaceFile& candidate) { return candidate.name == name; });
+  if (file == files->end()) return complain({word + ": no longer holds " + name, kExitUsage});
+  for (const std::string& warning : warnings) std::cerr << "hatsd-user: warning: " << warning << '\n';
+  for (const ConfigError& warning : file->config.warnings) {
+    std::cerr << "hatsd-user: warning: " << warning.text(file->path) << '\n';
+  }
+  const json request = {{"op", "reload"},
+                        {"name", live->status.value("id", name)},
+                        {"sources", sources_to_json(file->sources)}};
+  file->sources.wipe();
   if (auto done = control_request(live->socket, request); !done) return complain(done.error());
   return 0;
 }
@@ -237,18 +189,24 @@ int run_reload(const CommandLine& line) {
 
 int run_check(const CommandLine& line) {
   int code = 0;
+  const char* separator = "";
   for (const std::string& word : line.names) {
     std::vector<std::string> warnings;
-    auto file = load_config(word, warnings);
+    auto files = load_config(word, warnings);
     for (const std::string& warning : warnings) std::cout << "warning: " << warning << '\n';
-    if (!file) {
-      code = complain(file.error());
+    if (!files) {
+      code = complain(files.error());
       continue;
     }
-    for (const std::string& warning : file_guard(file->path)) std::cout << "warning: " << warning << '\n';
-    for (const std::string& text :
-         config::explain(file->config, explain_facts(file->config, file->name, file->path))) {
-      std::cout << text << '\n';
+    for (const InterfaceFile& file : *files) {
+      std::cout << std::exchange(separator, "\n");
+      for (const std::string& path : file.secret_paths()) {
+        for (const std::string& warning : file_guard(path)) std::cout << "warning: " << warning << '\n';
+      }
+      for (const std::string& text :
+           config::explain(file.config, explain_facts(file.config, file.name, file.path))) {
+        std::cout << text << '\n';
+      }
     }
   }
   return code;
@@ -307,6 +265,8 @@ int run_command(const CommandLine& line) {
       return run_check(line);
     case Command::reload:
       return run_reload(line);
+    case Command::tunnel:
+      return run_tunnel(line.names, line.settings);
     case Command::genkey:
       return run_genkey();
     case Command::genpsk:

@@ -2,91 +2,184 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <filesystem>
 #include <utility>
 
+#include "core/config/netplan.hpp"
 #include "core/config/wg_quick.hpp"
+#include "tools/hatsd-user/cli/netplan_files.hpp"
+#include "tools/hatsd-user/cli/networkd_files.hpp"
 #include "tools/hatsd-user/quick/atomic_file.hpp"
 
 namespace hats::app {
 
+using config::Format;
+
 namespace {
 
-constexpr std::array<std::string_view, 3> kOtherSuffixes = {".netdev", ".yaml", ".yml"};
+constexpr std::array kSuffixes = {std::pair{".conf", Format::wg_quick},
+                                  std::pair{".netdev", Format::networkd},
+                                  std::pair{".yaml", Format::netplan}};
 
-bool has_other_suffix(const std::string& word) {
-  for (const auto suffix : kOtherSuffixes) {
-    if (word.ends_with(suffix)) return true;
-  }
-  return false;
-}
-
-std::unexpected<AppError> unsupported(const std::string& path) {
-  return fail(path + ":1: this version reads wg-quick files (NAME.conf) alone, not .netdev or netplan files",
-              kExitUsage);
+NetworkdRoots networkd_roots(const ConfigFolders& folders) {
+  return folders.root.empty() ? NetworkdRoots{} : NetworkdRoots::below(folders.root);
 }
 
 bool exists(const std::string& path) {
   return access(path.c_str(), F_OK) == 0;
 }
 
-}  // namespace
+std::string file_name(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);  // npos + 1 is 0
+}
 
-AppResult<FoundConfig> find_config(const std::string& word, const ConfigFolders& folders) {
-  FoundConfig out;
-  const bool is_path =
-      word.find('/') != std::string::npos || word.ends_with(".conf") || has_other_suffix(word);
-  if (is_path) {
-    if (has_other_suffix(word)) return unsupported(word);
-    out.path = word;
-    std::string file = word.substr(word.rfind('/') + 1);
-    if (!file.ends_with(".conf")) {
-      return fail(word + ":1: a configuration is called NAME.conf, NAME being the interface", kExitUsage);
+/// The daemon leaves the working directory, and reload and SaveConfig need the file again.
+std::string absolute(const std::string& path) {
+  std::error_code error;
+  const auto full = std::filesystem::absolute(path, error);
+  return error ? path : full.string();
+}
+
+AppResult<FoundConfig> found_at(const std::string& path) {
+  for (const auto& [suffix, format] : kSuffixes) {
+    if (!path.ends_with(suffix)) continue;
+    FoundConfig out{.format = format, .name = {}, .path = path, .shadowed = {}};
+    if (format != Format::wg_quick) return out;
+    const std::string file = file_name(path);
+    out.name = file.substr(0, file.size() - std::string_view(suffix).size());
+    if (!config::valid_interface_name(out.name)) {
+      return fail(path + ":1: " + config::interface_name_fault(out.name), kExitUsage);
     }
-    out.name = file.substr(0, file.size() - 5);
-    if (!config::valid_interface_name(out.name))
-      return fail(word + ":1: " + config::interface_name_fault(out.name), kExitUsage);
     return out;
   }
-  if (!config::valid_interface_name(word)) return fail(config::interface_name_fault(word), kExitUsage);
-  out.name = word;
-  std::vector<std::string> hits;
-  for (const auto& candidate :
-       {folders.own + "/" + word + ".conf", folders.own + "/" + word + ".netdev",
-        folders.own + "/" + word + ".yaml", folders.wireguard + "/" + word + ".conf"}) {
-    if (exists(candidate)) hits.push_back(candidate);
-  }
-  if (hits.empty()) {
-    return fail(word + ": no configuration; looked for " + folders.own + "/" + word + ".conf and " +
-                    folders.wireguard + "/" + word + ".conf",
-                kExitUsage);
-  }
-  if (has_other_suffix(hits.front())) return unsupported(hits.front());
-  out.path = hits.front();
-  out.shadowed.assign(hits.begin() + 1, hits.end());
+  return fail(
+      path +
+          ":1: what it holds is told by its name: NAME.conf of wg-quick, *.netdev of systemd-networkd, "
+          "*.yaml of netplan",
+      kExitUsage);
+}
+
+/// The places where an interface of that name is, the one that counts first.
+std::vector<FoundConfig> places_of(const std::string& name, const ConfigFolders& folders) {
+  std::vector<FoundConfig> out;
+  const auto file = [&](Format format, const std::string& path) {
+    if (exists(path)) out.push_back({.format = format, .name = name, .path = path, .shadowed = {}});
+  };
+  for (const auto& [suffix, format] : kSuffixes) file(format, folders.own + "/" + name + suffix);
+  file(Format::wg_quick, folders.wireguard + "/" + name + ".conf");
+  const auto listed = [&](Format format, const std::vector<std::string>& names) {
+    if (std::find(names.begin(), names.end(), name) != names.end()) {
+      out.push_back({.format = format, .name = name, .path = {}, .shadowed = {}});
+    }
+  };
+  listed(Format::networkd, networkd_names(networkd_roots(folders)));
+  // A fault in netplan's files is told by who has no other configuration of that name.
+  const auto netplan = load_netplan(folders.root);
+  const auto names =
+      netplan ? config::netplan_tunnel_names(netplan->sources) : ConfigResult<std::vector<std::string>>{};
+  if (names) listed(Format::netplan, *names);
   return out;
 }
 
-AppResult<InterfaceFile> load_config(const std::string& word, std::vector<std::string>& warnings,
-                                     const ConfigFolders& folders) {
-  auto found = find_config(word, folders);
+std::string place_text(const FoundConfig& found, const ConfigFolders& folders) {
+  if (!found.path.empty()) return found.path;
+  if (found.format == Format::netplan) return "tunnels." + found.name + " of netplan";
+  return find_netdev(found.name, networkd_roots(folders)).value_or("networkd's " + found.name);
+}
+
+AppResult<InterfaceFile> load_wg_quick(const FoundConfig& found, const std::string& word) {
+  auto text = read_whole_file(found.path);
+  if (!text) return fail(found.path + ":1: " + std::strerror(text.error()), kExitUsage);
+  if (text->size() > kMaxConfigFile) return fail(found.path + ":1: larger than 16 MiB", kExitUsage);
+  InterfaceSources sources{.format = Format::wg_quick, .files = {{found.path, std::move(*text)}}};
+  auto file = parse_interface_file(found.name, found.path, word, std::move(sources));
+  if (file) file->path = absolute(found.path);
+  return file;
+}
+
+AppResult<InterfaceFile> load_networkd_interface(const FoundConfig& found, const std::string& word,
+                                                 std::vector<std::string>& warnings,
+                                                 const ConfigFolders& folders) {
+  auto texts = load_networkd(found.path.empty() ? found.name : found.path, warnings, networkd_roots(folders));
+  if (!texts) return std::unexpected(texts.error());
+  const std::string path = texts->netdev.front().path;
+  const auto identity = config::netdev_identity(texts->netdev);
+  if (!identity) return fail(identity.error().text(path), kExitUsage);
+  InterfaceSources sources{.format = Format::networkd, .networkd = std::move(*texts)};
+  auto file = parse_interface_file(identity->name, path, word, std::move(sources));
+  if (file) file->path = absolute(path);
+  return file;
+}
+
+AppResult<std::vector<InterfaceFile>> load_netplan_interfaces(const FoundConfig& found,
+                                                              const std::string& word,
+                                                              const ConfigFolders& folders) {
+  auto set = found.path.empty() ? load_netplan(folders.root) : load_netplan_file(found.path);
+  if (!set) return std::unexpected(set.error());
+  const std::string path =
+      found.path.empty() && !set->sources.empty() ? set->sources.back().path : found.path;
+  std::vector<std::string> names{found.name};
+  if (found.name.empty()) {
+    auto all = config::netplan_tunnel_names(set->sources);
+    if (!all) return fail(all.error().text(path), kExitUsage);
+    names = std::move(*all);
+    if (names.empty()) return fail(path + ":1: tunnels: the file has none", kExitUsage);
+  }
+  std::vector<InterfaceFile> out;
+  for (const std::string& name : names) {
+    if (auto keys = load_netplan_keys(*set, name); !keys) return std::unexpected(keys.error());
+    InterfaceSources sources{.format = Format::netplan, .files = set->sources, .key_files = set->key_files};
+    auto file = parse_interface_file(name, path, word, std::move(sources));
+    if (!file) return std::unexpected(file.error());
+    file->path = absolute(path);
+    out.push_back(std::move(*file));
+  }
+  return out;
+}
+
+}  // namespace
+
+AppResult<FoundConfig> find_config(const std::string& word, const ConfigFolders& folders) {
+  const bool has_suffix = std::any_of(kSuffixes.begin(), kSuffixes.end(),
+                                      [&](const auto& known) { return word.ends_with(known.first); });
+  if (has_suffix || word.find('/') != std::string::npos) return found_at(word);
+  if (!config::valid_interface_name(word)) return fail(config::interface_name_fault(word), kExitUsage);
+  std::vector<FoundConfig> places = places_of(word, folders);
+  if (places.empty()) {
+    const auto netplan = load_netplan(folders.root);
+    if (!netplan) return std::unexpected(netplan.error());
+    const auto names = config::netplan_tunnel_names(netplan->sources);
+    if (!names) return fail(names.error().text("netplan"), kExitUsage);
+    return fail(word + ": no configuration; looked for " + word + ".conf, .netdev or .yaml in " +
+                    folders.own + ", " + folders.wireguard + "/" + word +
+                    ".conf, a .netdev of systemd-networkd with Name=" + word + ", and tunnels." + word +
+                    " of netplan",
+                kExitUsage);
+  }
+  FoundConfig out = std::move(places.front());
+  for (size_t i = 1; i < places.size(); ++i) out.shadowed.push_back(place_text(places[i], folders));
+  return out;
+}
+
+AppResult<std::vector<InterfaceFile>> load_config(const std::string& word, std::vector<std::string>& warnings,
+                                                  const ConfigFolders& folders) {
+  const auto found = find_config(word, folders);
   if (!found) return std::unexpected(found.error());
   for (const std::string& other : found->shadowed) {
-    warnings.push_back(found->name + ": " + found->path + " is used, " + other + " is not");
+    warnings.push_back(found->name + ": " + place_text(*found, folders) + " is used, " + other + " is not");
   }
-  auto text = read_whole_file(found->path);
-  if (!text) return fail(found->path + ":1: " + std::strerror(text.error()), kExitUsage);
-  if (text->size() > kMaxConfigFile) return fail(found->path + ":1: larger than 16 MiB", kExitUsage);
-  // The daemon leaves the working directory, and reload and SaveConfig need the file again.
-  std::string path = found->path;
-  if (!path.starts_with('/')) {
-    std::array<char, 4096> directory{};
-    if (getcwd(directory.data(), directory.size()) != nullptr)
-      path = std::string(directory.data()) + "/" + path;
-  }
-  auto file = parse_interface_file(found->name, found->path, std::move(*text));
-  if (file) file->path = path;
-  return file;
+  // A path that was looked up stays a name for reload: whatever is found first then counts.
+  const std::string again =
+      word.find('/') != std::string::npos || word == found->path ? absolute(word) : word;
+  if (found->format == Format::netplan) return load_netplan_interfaces(*found, again, folders);
+  auto file = found->format == Format::networkd ? load_networkd_interface(*found, again, warnings, folders)
+                                                : load_wg_quick(*found, again);
+  if (!file) return std::unexpected(file.error());
+  std::vector<InterfaceFile> out;
+  out.push_back(std::move(*file));
+  return out;
 }
 
 }  // namespace hats::app

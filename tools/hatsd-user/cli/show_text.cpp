@@ -5,7 +5,10 @@
 #include <array>
 #include <utility>
 
+#include "core/config/tunnel_show.hpp"
+#include "core/encap/drop_reason.hpp"
 #include "core/wg/drop_reason.hpp"
+#include "tools/hatsd-user/control/tunnel_json.hpp"
 
 namespace hats::app {
 
@@ -39,6 +42,13 @@ std::string drop_text(const std::string& name) {
   for (size_t i = 0; i < wg::kDropReasonNames.size(); ++i) {
     if (wg::kDropReasonNames[i] == name) return std::string(wg::kDropReasonTexts[i]);
   }
+  for (size_t i = 0; i < encap::kDropReasonNames.size(); ++i) {
+    if (encap::kDropReasonNames[i] == name) return std::string(encap::kDropReasonTexts[i]);
+  }
+  for (size_t i = 0; i < encap::kStrayReasonNames.size(); ++i) {
+    if (encap::kStrayReasonNames[i] == name) return std::string(encap::kStrayReasonTexts[i]);
+  }
+  if (name == "raw_send_failed") return "sent: the host's network refused the packet";
   if (name == "tun_malformed") return "sent: TUN gave what is no packet";
   if (name == "tun_write_failed") return "received: TUN did not take it";
   if (name == "udp_send_failed") return "sent: the host's network refused the datagram";
@@ -71,6 +81,59 @@ std::string peer_text(const json& peer, int64_t now_s) {
   }
   if (const auto keepalive = peer.value("persistent_keepalive", 0); keepalive > 0) {
     out += "  persistent keepalive: every " + duration_text(keepalive) + '\n';
+  }
+  return out;
+}
+
+std::string drops_text(const json& drops, const char* what) {
+  std::string out;
+  for (const auto& [name, count] : drops.items()) {
+    if (count.get<uint64_t>() > 0)
+      out += fmt::format("  {}{}: {}\n", what, drop_text(name), count.get<uint64_t>());
+  }
+  return out;
+}
+
+/// What an unencrypted tunnel has beside the rest: its ends in ip(8)'s words, its path, its counters.
+std::string tunnel_text(const json& status) {
+  const encap::TunnelConfig tunnel = tunnel_from_json(status["tunnel"]);
+  std::string words =
+      config::tunnel_text("", tunnel, {}, [](uint32_t index) { return "if" + std::to_string(index); });
+  words.erase(0, words.find(": ") + 2);
+  std::string out = "  tunnel: ";
+  for (const char c : words) out += c == '\n' ? std::string("\n         ") : std::string(1, c);
+  out += '\n';
+  if (status.contains("waiting") && status["waiting"].is_string()) {
+    out += "  waiting: " + status["waiting"].get<std::string>() + '\n';
+  }
+  if (const auto mtu = status.value("path_mtu", 0U); mtu != 0) {
+    const std::string source = status.value("source", "");
+    out += fmt::format("  path: {} bytes{}{}\n", mtu, source.empty() ? "" : ", from " + source,
+                       status.value("path_mtu_learned", false) ? ", as a router said" : "");
+  }
+  if (status.value("link_failing", false))
+    out += "  path: errors came back for our packets in the last 30 seconds\n";
+  out +=
+      fmt::format("  transfer: {} received ({} packets), {} sent ({} packets)\n",
+                  bytes_text(status.value("rx_bytes", uint64_t{0})), status.value("rx_packets", uint64_t{0}),
+                  bytes_text(status.value("tx_bytes", uint64_t{0})), status.value("tx_packets", uint64_t{0}));
+  const json& keepalives = status["keepalives"];
+  if (tunnel.keepalive.interval_s > 0 || keepalives.value("answered", 0) > 0) {
+    out += fmt::format("  keepalives: {} sent, {} came back, {} answered\n", keepalives.value("sent", 0),
+                       keepalives.value("returned", 0), keepalives.value("answered", 0));
+  }
+  const json& icmp = status["icmp"];
+  if (icmp.value("received", 0) + icmp.value("sent", 0) > 0) {
+    out += fmt::format("  ICMP errors: {} about our packets, {} sent to those behind the tunnel\n",
+                       icmp.value("received", 0), icmp.value("sent", 0));
+  }
+  if (const auto merged = status.value("merged_receives", 0); merged > 0) {
+    out += fmt::format("  merged by the host's GRO: {} receives\n", merged);
+  }
+  if (status["last_drop"].is_object()) {
+    constexpr int64_t kMsPerSecond = 1'000;
+    out += fmt::format("  last drop: {}, {} ago\n", status["last_drop"].value("text", ""),
+                       duration_text(status["last_drop"].value("age_ms", int64_t{0}) / kMsPerSecond));
   }
   return out;
 }
@@ -112,17 +175,19 @@ std::string show_text(const json& status, int64_t now_s, bool elsewhere) {
     out += fmt::format("  listening port: {}\n", port);
   if (const auto mark = status.value("fwmark", uint32_t{0}); mark != 0)
     out += fmt::format("  fwmark: {:#x}\n", mark);
-  out +=
-      fmt::format("  link: {}, MTU {}\n", status.value("up", false) ? "up" : "down", status.value("mtu", 0));
-  out += fmt::format("  packet loop: {}\n  AEAD: {}\n", status["backends"].value("io", ""),
-                     status["backends"].value("aead", ""));
+  out += fmt::format("  link: {}{}, MTU {}\n", status.value("up", false) ? "up" : "down",
+                     status.value("carrier", true) ? "" : " without carrier: no keepalive comes back",
+                     status.value("mtu", 0));
+  if (status.contains("tunnel")) out += tunnel_text(status);
+  out += fmt::format("  packet loop: {}\n", status["backends"].value("io", ""));
+  if (status["backends"].contains("aead")) out += "  AEAD: " + status["backends"].value("aead", "") + '\n';
   out += "  offloads: " + features_text(status["features"]) + '\n';
-  for (const auto& [name, count] : status["drops"].items()) {
-    if (count.get<uint64_t>() > 0)
-      out += fmt::format("  dropped, {}: {}\n", drop_text(name), count.get<uint64_t>());
-  }
+  out += drops_text(status["drops"], "dropped, ");
+  if (status.contains("process_strays")) out += drops_text(status["process_strays"], "for no tunnel, ");
   for (const json& warning : status["warnings"]) out += "  warning: " + warning.get<std::string>() + '\n';
-  for (const json& peer : status["peers"]) out += peer_text(peer, now_s);
+  if (status.contains("peers")) {
+    for (const json& peer : status["peers"]) out += peer_text(peer, now_s);
+  }
   return out;
 }
 

@@ -16,8 +16,20 @@ namespace hats::app {
 using nlohmann::json;
 
 namespace {
+
 constexpr std::chrono::milliseconds kAcceptPause{100};
+
+std::vector<std::string> words_of(const json& request) {
+  std::vector<std::string> out;
+  const auto found = request.find("words");
+  if (found == request.end() || !found->is_array()) return out;
+  for (const json& word : *found) {
+    if (word.is_string()) out.push_back(word.get<std::string>());
+  }
+  return out;
 }
+
+}  // namespace
 
 class ControlServer::Session : public std::enable_shared_from_this<Session> {
  public:
@@ -50,7 +62,11 @@ class ControlServer::Session : public std::enable_shared_from_this<Session> {
     } else if (operation == "down") {
       target.control_down(field("name"), respond);
     } else if (operation == "reload") {
-      target.control_reload(field("name"), field("text"), respond);
+      target.control_reload(field("name"), request.value("sources", json::object()), respond);
+    } else if (operation == "tunnel_add") {
+      target.control_tunnel_add(field("name"), words_of(request), respond);
+    } else if (operation == "tunnel_change") {
+      target.control_tunnel_change(field("name"), words_of(request), respond);
     } else {
       respond({{"error", "this process does not know the request; it may be of another version"}});
     }

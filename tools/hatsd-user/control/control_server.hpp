@@ -1,6 +1,8 @@
 // /run/hatsd-user/PID.sock: how `show`, `down` and `reload` reach a process (DESIGN.md 5). One request a
 // connection: a line of JSON each way. Requests: {"op":"show"}, {"op":"down","name":N},
-// {"op":"reload","name":N,"text":T}. Replies: {"interfaces":[...]}, {} or {"error":TEXT,"exit_code":N}.
+// {"op":"reload","name":N,"sources":S}, {"op":"tunnel_add","name":N,"words":[...]},
+// {"op":"tunnel_change","name":N,"words":[...]}. Replies: {"interfaces":[...]}, {} or
+// {"error":TEXT,"exit_code":N}.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -10,6 +12,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "tools/hatsd-user/control/local_socket.hpp"
 #include "tools/hatsd-user/daemon/app_error.hpp"
@@ -33,7 +36,13 @@ class ControlTarget {
   virtual nlohmann::json control_show() = 0;
   /// Replies when the interface is gone.
   virtual void control_down(const std::string& name, ControlReply reply) = 0;
-  virtual void control_reload(const std::string& name, std::string text, ControlReply reply) = 0;
+  /// `sources`: sources_to_json().
+  virtual void control_reload(const std::string& name, const nlohmann::json& sources, ControlReply reply) = 0;
+  /// `words` of `tunnel add NAME ...`, in the words of ip(8).
+  virtual void control_tunnel_add(const std::string& name, const std::vector<std::string>& words,
+                                  ControlReply reply) = 0;
+  virtual void control_tunnel_change(const std::string& name, const std::vector<std::string>& words,
+                                     ControlReply reply) = 0;
 };
 
 class ControlServer {

@@ -233,35 +233,4 @@ void Daemon::keep_up() {
   });
 }
 
-// ---- Control ----
-
-nlohmann::json Daemon::control_show() {
-  nlohmann::json out = nlohmann::json::array();
-  for (const Entry& entry : entries_) {
-    if (!entry.ending && entry.interface->is_live()) out.push_back(entry.interface->status());
-  }
-  return out;
-}
-
-void Daemon::control_down(const std::string& name, ControlReply reply) {
-  Interface* interface = find(name);
-  if (interface == nullptr) {
-    reply({{"error", name + ": no such interface"}});
-    return;
-  }
-  end(*interface, Ending::asked, [reply] { reply(nlohmann::json::object()); });
-}
-
-void Daemon::control_reload(const std::string& name, std::string text, ControlReply reply) {
-  Interface* interface = find(name);
-  if (interface == nullptr || host_ == nullptr) {
-    reply({{"error", name + ": no such interface"}});
-    return;
-  }
-  host_->reload(*interface, std::move(text), [reply](const AppResult<void>& done) {
-    reply(done ? nlohmann::json::object()
-               : nlohmann::json{{"error", done.error().message}, {"exit_code", done.error().exit_code}});
-  });
-}
-
 }  // namespace hats::app

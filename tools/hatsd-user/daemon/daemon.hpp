@@ -35,12 +35,18 @@ class Daemon final : public ControlTarget {
   AppResult<void> start(bool raw_tunnels);
   /// Makes an interface: WireGuard on the worker that has the fewest, all unencrypted tunnels on one.
   AppResult<Interface*> add(const Interface::Options& options);
-  /// True if it can take unencrypted tunnels that come later.
-  [[nodiscard]] bool accepts_tunnels() const { return icmp_listeners_.has_value() || hub_ != nullptr; }
+  /// Whether `tunnel add` may hand its tunnel to this process: it has the right to raw sockets, and ends with
+  /// its last interface, not with somebody's service or keeper.
+  [[nodiscard]] bool accepts_tunnels() const {
+    return standalone_ && !settings_.foreground && (icmp_listeners_.has_value() || hub_ != nullptr);
+  }
   /// Makes /run/hatsd-user/PID.sock.
   AppResult<void> serve_control();
-  /// Who undoes the host's part. Before run().
-  void set_host(HostSide& host) { host_ = &host; }
+  /// Who undoes the host's part. Before run(). `standalone`: no keeper ends with this process.
+  void set_host(HostSide& host, bool standalone) {
+    host_ = &host;
+    standalone_ = standalone;
+  }
 
   [[nodiscard]] boost::asio::io_context& io() { return io_; }
   [[nodiscard]] Interface* find(const std::string& name);
@@ -59,7 +65,11 @@ class Daemon final : public ControlTarget {
   // ControlTarget.
   nlohmann::json control_show() override;
   void control_down(const std::string& name, ControlReply reply) override;
-  void control_reload(const std::string& name, std::string text, ControlReply reply) override;
+  void control_reload(const std::string& name, const nlohmann::json& sources, ControlReply reply) override;
+  void control_tunnel_add(const std::string& name, const std::vector<std::string>& words,
+                          ControlReply reply) override;
+  void control_tunnel_change(const std::string& name, const std::vector<std::string>& words,
+                             ControlReply reply) override;
 
  private:
   struct Entry {
@@ -93,6 +103,7 @@ class Daemon final : public ControlTarget {
   std::vector<std::string> warnings_;            // that every interface shows
   std::vector<std::string> wireguard_warnings_;  // that every WireGuard interface shows besides
   HostSide* host_ = nullptr;
+  bool standalone_ = false;
 };
 
 }  // namespace hats::app

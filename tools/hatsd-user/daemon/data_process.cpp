@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "crypto/rng.hpp"
-#include "crypto/secret.hpp"
 #include "tools/hatsd-user/daemon/daemon.hpp"
 #include "tools/hatsd-user/daemon/keeper_link.hpp"
 #include "tools/hatsd-user/daemon/local_host.hpp"
@@ -53,9 +52,11 @@ int give_up(const AppError& error) {
 
 AppResult<void> make_interfaces(Daemon& daemon, const DataProcess& process) {
   for (const InterfaceFile& file : process.files) {
-    auto made = daemon.add({.name = file.name, .file = file.path, .offload = process.settings.tun_offload});
+    auto made = daemon.add(interface_options(file, process.settings));
     if (!made) return std::unexpected(made.error());
-    for (const std::string& warning : file_guard(file.path)) (*made)->warn(warning);
+    for (const std::string& path : file.secret_paths()) {
+      for (const std::string& warning : file_guard(path)) (*made)->warn(warning);
+    }
     for (const ConfigError& warning : file.config.warnings) (*made)->warn(warning.text(file.path));
   }
   for (const Interface::Options& options : process.bare) {
@@ -83,26 +84,28 @@ int run_data_process(DataProcess process, Readiness ready) {
 
   if (process.keeper) {
     KeeperLink keeper(daemon, std::move(process.keeper), std::move(process.files), process.settings);
-    daemon.set_host(keeper);
+    daemon.set_host(keeper, false);
     const SignalWatch watch(daemon.io(), signals.get(), [&] { keeper.ask_to_stop(); });
     daemon.run();
     return 0;
   }
 
   LocalHost host(signals.get());
-  daemon.set_host(host);
+  daemon.set_host(host, true);
   const SignalWatch watch(daemon.io(), signals.get(), [&] {
     notify_service_manager("STOPPING=1");
     daemon.end_all();
   });
   for (InterfaceFile& file : process.files) {
+    // `tunnel add` makes the device alone; the guide's next lines are ip's.
+    if (file.sources.format == config::Format::ip_tunnel) continue;
     Interface* interface = daemon.find(file.name);
     if (auto up = host.up(*interface, file); !up) {
       const int code = give_up(up.error());
       daemon.end_all();
       return code;
     }
-    crypto::wipe({reinterpret_cast<uint8_t*>(file.text.data()), file.text.size()});
+    file.sources.wipe();
   }
   process.files.clear();
   if (logs_to_syslog(process.settings)) set_up_log(LogTo::system_log, process.settings.log_level);

@@ -7,6 +7,7 @@
 
 #include "tools/hatsd-user/daemon/app_error.hpp"
 #include "tools/hatsd-user/daemon/interface.hpp"
+#include "tools/hatsd-user/daemon/interface_file.hpp"
 
 namespace hats::app {
 
@@ -21,8 +22,9 @@ class HostSide {
   /// it returns, or later.
   virtual void end(Interface& interface, Ending why, std::function<void()> remove,
                    std::function<void()> done) = 0;
-  /// Applies a changed configuration file.
-  virtual void reload(Interface& interface, std::string text, std::function<void(AppResult<void>)> done) = 0;
+  /// Applies a changed configuration.
+  virtual void reload(Interface& interface, InterfaceSources sources,
+                      std::function<void(AppResult<void>)> done) = 0;
 };
 
 }  // namespace hats::app

@@ -153,4 +153,15 @@ bool Interface::is_live() const {
   return base_tunnel_->tun().current_name().has_value();
 }
 
+Interface::Options interface_options(const InterfaceFile& file, const Settings& settings) {
+  return {.name = file.name,
+          .file = file.path,
+          .found = file.found,
+          .offload = settings.tun_offload,
+          .tunnel = file.config.tunnel,
+          .mtu = file.config.mtu,
+          .link_local = file.config.link_local,
+          .accept_route_advertisements = file.config.accept_route_advertisements};
+}
+
 }  // namespace hats::app

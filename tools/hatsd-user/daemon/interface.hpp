@@ -15,6 +15,8 @@
 #include "core/config/interface_config.hpp"
 #include "core/config/ip_tunnel.hpp"
 #include "tools/hatsd-user/daemon/app_error.hpp"
+#include "tools/hatsd-user/daemon/interface_file.hpp"
+#include "tools/hatsd-user/daemon/settings.hpp"
 #include "tools/hatsd-user/daemon/worker.hpp"
 #include "tools/hatsd-user/quick/device_control.hpp"
 #include "tun/link.hpp"
@@ -28,13 +30,16 @@ class Interface : public DeviceControl {
  public:
   struct Options {
     std::string name;
-    std::string file;  // of its configuration; empty for a bare NAME
-    int tun_fd = -1;   // WG_TUN_FD
-    int uapi_fd = -1;  // WG_UAPI_FD
+    std::string file{};   // of its configuration; empty for a bare NAME and for `tunnel add`
+    std::string found{};  // the word that finds the configuration again, for reload
+    int tun_fd = -1;      // WG_TUN_FD
+    int uapi_fd = -1;     // WG_UAPI_FD
     tun::OffloadChoice offload = tun::OffloadChoice::automatic;
     // Of an unencrypted tunnel:
     std::optional<config::TunnelSpec> tunnel{};  // set for GRE, SIT, IPIP; unset for WireGuard
+    std::optional<uint32_t> mtu{};               // of the file, in bytes; unset: as the path has it
     config::LinkLocal link_local = config::LinkLocal::as_kernel;
+    bool accept_route_advertisements = false;
   };
   struct Surroundings {
     boost::asio::io_context& io;
@@ -48,6 +53,7 @@ class Interface : public DeviceControl {
 
   [[nodiscard]] const std::string& name() const { return options_.name; }
   [[nodiscard]] const std::string& file() const { return options_.file; }
+  [[nodiscard]] const std::string& found() const { return options_.found; }
 
   /// `tunnel change`: the words change what the tunnel is.
   virtual AppResult<void> change_tunnel(const config::TunnelCommand& command);
@@ -118,5 +124,8 @@ class Interface : public DeviceControl {
   bool up_ = false;
   bool ended_already_ = false;
 };
+
+/// What an interface of that file is made with.
+[[nodiscard]] Interface::Options interface_options(const InterfaceFile& file, const Settings& settings);
 
 }  // namespace hats::app

@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "crypto/secret.hpp"
 #include "tools/hatsd-user/control/uapi_server.hpp"
 #include "tools/hatsd-user/daemon/channel.hpp"
 #include "tools/hatsd-user/daemon/data_process.hpp"
@@ -86,7 +85,7 @@ int Keeper::run() {
     return kExitFailure;
   }
   for (InterfaceFile& file : files_) {
-    crypto::wipe({reinterpret_cast<uint8_t*>(file.text.data()), file.text.size()});
+    file.sources.wipe();
   }
   files_.clear();
   (void)ask({{"do", "ready"}});
@@ -197,9 +196,9 @@ void Keeper::data_process_died() {
 void Keeper::reload(const std::string& name) {
   json answer = {{"do", "reloaded"}, {"name", name}};
   Guest* guest = find(name);
-  auto reply = ask({{"do", "reload_text"}, {"name", name}});
+  auto reply = ask({{"do", "reload_sources"}, {"name", name}});
   if (guest == nullptr || !reply) return;
-  auto file = parse_interface_file(name, guest->path, reply->value("text", ""));
+  auto file = parse_interface_file(name, guest->path, {}, sources_from_json((*reply)["sources"]));
   if (!file) {
     answer["error"] = file.error().message;
     answer["exit_code"] = file.error().exit_code;
@@ -208,7 +207,7 @@ void Keeper::reload(const std::string& name) {
     if (const auto done = guest->setup.reload(std::move(file->config), device); !done) {
       answer["error"] = done.error().text(guest->path);
     }
-    crypto::wipe({reinterpret_cast<uint8_t*>(file->text.data()), file->text.size()});
+    file->sources.wipe();
   }
   (void)send_message(channel_.get(), answer);
 }

@@ -77,8 +77,10 @@ json KeeperLink::carry_out(const std::string& what, const std::string& name, con
     become_quiet();
     return json::object();
   }
-  if (what == "reload_text")
-    return {{"text", reloading_.contains(name) ? reloading_[name].text : std::string()}};
+  if (what == "reload_sources") {
+    return {
+        {"sources", reloading_.contains(name) ? sources_to_json(reloading_[name].sources) : json::object()}};
+  }
   if (what == "remove") {
     if (const auto pending = ending_.find(name); pending != ending_.end()) {
       pending->second.remove();
@@ -120,7 +122,7 @@ json KeeperLink::reconfigure(Interface& interface) {
     return candidate.name == interface.name();
   });
   if (file == files_.end() || !reloading_.contains(interface.name())) return {{"error", "no such file"}};
-  auto next = parse_interface_file(file->name, file->path, reloading_[interface.name()].text);
+  auto next = parse_interface_file(file->name, file->path, file->found, reloading_[interface.name()].sources);
   if (!next) return {{"error", next.error().message}};
   const auto done = interface.reconfigure(file->config, next->config);
   if (done) *file = std::move(*next);
@@ -135,13 +137,14 @@ void KeeperLink::end(Interface& interface, Ending why, std::function<void()> rem
                      {{"say", "end"}, {"name", name}, {"link_gone", why == Ending::link_gone}});
 }
 
-void KeeperLink::reload(Interface& interface, std::string text, std::function<void(AppResult<void>)> done) {
+void KeeperLink::reload(Interface& interface, InterfaceSources sources,
+                        std::function<void(AppResult<void>)> done) {
   const std::string name = interface.name();
   if (reloading_.contains(name)) {
     done(fail(name + ": another reload is under way"));
     return;
   }
-  reloading_[name] = {std::move(text), std::move(done)};
+  reloading_[name] = {std::move(sources), std::move(done)};
   (void)send_message(channel_.get(), {{"say", "reload"}, {"name", name}});
 }
 

@@ -29,7 +29,8 @@ class KeeperLink final : public HostSide {
 
   void end(Interface& interface, Ending why, std::function<void()> remove,
            std::function<void()> done) override;
-  void reload(Interface& interface, std::string text, std::function<void(AppResult<void>)> done) override;
+  void reload(Interface& interface, InterfaceSources sources,
+              std::function<void(AppResult<void>)> done) override;
   /// Has the keeper end everything.
   void ask_to_stop();
 
@@ -38,7 +39,7 @@ class KeeperLink final : public HostSide {
     std::function<void()> remove, done;
   };
   struct Reload {
-    std::string text;
+    InterfaceSources sources;
     std::function<void(AppResult<void>)> done;
   };
   void wait();

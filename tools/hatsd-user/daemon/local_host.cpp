@@ -4,8 +4,6 @@
 
 #include <utility>
 
-#include "crypto/secret.hpp"
-
 namespace hats::app {
 
 HostOptions logging_host_options(int interrupt_fd) {
@@ -40,13 +38,14 @@ void LocalHost::end(Interface& interface, Ending why, std::function<void()> remo
   done();
 }
 
-void LocalHost::reload(Interface& interface, std::string text, std::function<void(AppResult<void>)> done) {
+void LocalHost::reload(Interface& interface, InterfaceSources sources,
+                       std::function<void(AppResult<void>)> done) {
   const auto found = setups_.find(interface.name());
   if (found == setups_.end()) {
     done(fail(interface.name() + " was not brought up from a file"));
     return;
   }
-  auto file = parse_interface_file(interface.name(), interface.file(), std::move(text));
+  auto file = parse_interface_file(interface.name(), interface.file(), {}, std::move(sources));
   if (!file) {
     done(std::unexpected(file.error()));
     return;
@@ -60,7 +59,7 @@ void LocalHost::reload(Interface& interface, std::string text, std::function<voi
     return;
   }
   auto reloaded = found->second.reload(std::move(file->config), interface);
-  crypto::wipe({reinterpret_cast<uint8_t*>(file->text.data()), file->text.size()});
+  file->sources.wipe();
   if (!reloaded) {
     done(fail(reloaded.error().text(interface.file())));
     return;

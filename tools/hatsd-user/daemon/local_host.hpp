@@ -21,7 +21,8 @@ class LocalHost final : public HostSide {
 
   void end(Interface& interface, Ending why, std::function<void()> remove,
            std::function<void()> done) override;
-  void reload(Interface& interface, std::string text, std::function<void(AppResult<void>)> done) override;
+  void reload(Interface& interface, InterfaceSources sources,
+              std::function<void(AppResult<void>)> done) override;
 
  private:
   int interrupt_fd_;

@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+"""Every file and command of the peering guide, taken from its text with the placeholders filled, as it stands."""
+import os
+
+import guide
+import harness
+from harness import HATSD, Keys, World, command
+
+KINDS = ("gre", "sit", "ip6gre")
+OURS, THEIRS = "192.0.2.1", "192.0.2.2"
+
+
+class Sides:
+    """Two hosts; what is the guide's "your side" on each."""
+
+    def __init__(self, world, kind):
+        self.world, self.kind = world, kind
+        self.left, self.right = world.host("left"), world.host("right")
+        world.wire(self.left, self.right, [f"{OURS}/24"], [f"{THEIRS}/24"])
+        # The networks of the guide's examples: IPv4 in gre, IPv6 in sit and ip6gre.
+        self.inner = ("10.77.0.1", "10.77.0.2") if kind in ("gre", "wireguard") else ("fd77::1", "fd77::2")
+        length = "/30" if ":" not in self.inner[0] else "/64"
+        keys = (Keys(), Keys()) if kind == "wireguard" else (None, None)
+        self.filling = (
+            guide.values("hatsl", OURS, THEIRS, self.inner[0] + length, keys[0], keys[1]),
+            guide.values("hatsr", THEIRS, OURS, self.inner[1] + length, keys[1], keys[0]))
+
+    def each(self):
+        return zip((self.left, self.right), self.filling)
+
+    def check(self):
+        self.left.ping(self.inner[1])
+        self.right.ping(self.inner[0])
+        for host, filling in self.each():
+            link = host.out(f"ip link show {filling['name']}")
+            assert "POINTOPOINT" in link and "NOARP" in link and "MULTICAST" not in link, link
+
+    def down(self):
+        for host, filling in self.each():
+            host.hatsd("down", filling["name"])
+            assert filling["name"] not in host.out("ip link")
+
+
+def run_lines(host, lines):
+    for line in lines:
+        words = line.split()
+        host.run([HATSD] + words[1:] if words[0] == "hatsd-user" else words)
+
+
+def clean_folders():
+    """Empty folders for the files of this test alone (the program has a mount namespace of its own)."""
+    for folder in ("/etc/systemd/network", "/etc/netplan", "/etc/wireguard"):
+        os.makedirs(folder, exist_ok=True)
+        command(f"mount -t tmpfs tmpfs {folder}")
+
+
+def write(path, text):
+    with open(path, "w") as out:
+        out.write(text)
+    os.chmod(path, 0o600)
+
+
+def test_the_guides_commands_make_gre_sit_and_ip6gre_tunnels():
+    for kind in KINDS:
+        with World() as world:
+            sides = Sides(world, kind)
+            for host, filling in sides.each():
+                run_lines(host, guide.commands(kind, filling))
+            sides.check()
+            shown = sides.left.hatsd("tunnel", "show", "hatsl").stdout
+            mode = "ipv6/ip" if kind == "sit" else "gre/ip"
+            assert shown.startswith(f"hatsl: {mode} remote {THEIRS} local {OURS} ttl 255"), shown
+            for host, filling in sides.each():
+                host.hatsd("tunnel", "del", filling["name"])
+                assert filling["name"] not in host.out("ip link")
+
+
+def test_the_guides_netdev_and_network_files_make_gre_sit_and_ip6gre_tunnels():
+    clean_folders()
+    for kind in KINDS:
+        with World() as world:
+            sides = Sides(world, kind)
+            for host, filling in sides.each():
+                name = filling["name"]
+                write(f"/etc/systemd/network/10-{name}.netdev", guide.netdev_file(kind, filling))
+                write(f"/etc/systemd/network/10-{name}.network", guide.network_file(kind, filling))
+                host.hatsd("up", name)
+            sides.check()
+            sides.down()
+
+
+def test_the_guides_netplan_files_make_gre_sit_and_ip6gre_tunnels():
+    clean_folders()
+    for kind in KINDS:
+        with World() as world:
+            sides = Sides(world, kind)
+            for _, filling in sides.each():
+                write(f"/etc/netplan/10-{filling['name']}.yaml", guide.netplan_file(kind, filling))
+            for host, filling in sides.each():
+                host.hatsd("up", filling["name"])
+            sides.check()
+            sides.down()
+            # The same by path: that file alone.
+            for host, filling in sides.each():
+                host.hatsd("up", f"/etc/netplan/10-{filling['name']}.yaml")
+            sides.check()
+
+
+def test_the_guides_wireguard_file_comes_up_by_name_and_as_netdev():
+    clean_folders()
+    with World() as world:
+        sides = Sides(world, "wireguard")
+        for host, filling in sides.each():
+            write(f"/etc/wireguard/{filling['name']}.conf", guide.wg_quick_file(filling))
+            host.hatsd("up", filling["name"])
+        sides.check()
+        sides.down()
+        for host, filling in sides.each():
+            os.remove(f"/etc/wireguard/{filling['name']}.conf")
+            write(f"/etc/systemd/network/10-{filling['name']}.netdev", guide.netdev_file("wireguard", filling))
+            write(f"/etc/systemd/network/10-{filling['name']}.network", guide.network_file("wireguard", filling))
+            host.hatsd("up", filling["name"])
+        sides.check()
+        # The guide's MTU is the operator's word; show warns of it.
+        for host, filling in sides.each():
+            host.run(guide.mtu_example(filling))
+        sides.left.ping(sides.inner[1], 1, 1440)
+        sides.down()
+
+
+def test_a_name_in_several_formats_is_taken_from_the_first_and_the_others_are_named():
+    clean_folders()
+    with World() as world:
+        sides = Sides(world, "gre")
+        filling = sides.filling[0]
+        write("/etc/systemd/network/10-hatsl.netdev", guide.netdev_file("gre", filling))
+        write("/etc/systemd/network/10-hatsl.network", guide.network_file("gre", filling))
+        write("/etc/netplan/10-hatsl.yaml", guide.netplan_file("gre", filling))
+        done = sides.left.hatsd("up", "hatsl")
+        assert "10-hatsl.netdev is used" in done.stderr and "netplan" in done.stderr, done.stderr
+
+
+def test_placeholders_left_in_a_file_are_named():
+    clean_folders()
+    with World() as world:
+        host = world.host("left")
+        for kind in KINDS:
+            netplan = guide.between(guide.section(kind), "/etc/netplan/10-{name}.yaml\n", "  1. Apply")
+            netdev = guide.between(guide.section(kind), "/etc/systemd/network/10-{name}.netdev\n", "  1. Configure")
+            for path, text in (("/etc/netplan/10-hatsx.yaml", netplan), ("/etc/systemd/network/10-hatsx.netdev", netdev)):
+                write(path, text)
+                done = host.hatsd("up", path, check=False)
+                assert done.returncode == 2, (path, done)
+                assert "placeholder" in done.stderr, done.stderr
+                assert f"{path}:" in done.stderr, done.stderr
+        done = host.hatsd("tunnel", "add", "{name}", "mode", "gre", "local", "{yourside", "ip}", check=False)
+        assert done.returncode == 2 and "hatsd-user: " in done.stderr, done
+
+
+def test_what_the_guide_says_of_mtu_is_applied_and_checked():
+    clean_folders()
+    with World() as world:
+        sides = Sides(world, "gre")
+        filling = sides.filling[0]
+        write("/etc/systemd/network/10-hatsl.netdev",
+              guide.netdev_file("gre", filling).replace("Kind = gre", "Kind = gre\nMTUBytes = 1472"))
+        said = sides.left.hatsd("check", "/etc/systemd/network/10-hatsl.netdev").stdout
+        assert "1472" in said and "1476" in said and "24" in said, said
+        sides.left.hatsd("up", "hatsl")
+        assert sides.left.out("cat /sys/class/net/hatsl/mtu") == "1472"
+
+
+harness.main(globals())

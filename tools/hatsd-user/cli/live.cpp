@@ -1,0 +1,121 @@
+#include "tools/hatsd-user/cli/live.hpp"
+
+#include <chrono>
+#include <iostream>
+#include <thread>
+
+#include "core/config/netdev.hpp"
+#include "tools/hatsd-user/control/tunnel_json.hpp"
+#include "tools/hatsd-user/daemon/local_host.hpp"
+#include "tools/hatsd-user/quick/atomic_file.hpp"
+#include "tools/hatsd-user/quick/host_setup.hpp"
+#include "tun/link.hpp"
+
+namespace hats::app {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+/// How long `down` waits for a link to vanish after its process has answered.
+constexpr auto kLinkGoneTimeout = 10s;
+
+bool link_exists(const std::string& name) {
+  auto netlink = tun::Netlink::open();
+  return netlink && netlink->link(name).has_value();
+}
+
+bool wait_until_gone(const std::string& name) {
+  const auto end = std::chrono::steady_clock::now() + kLinkGoneTimeout;
+  while (link_exists(name)) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(5ms);
+  }
+  return true;
+}
+
+AppError alike(const InterfaceFile& file, const std::string& other) {
+  const encap::TunnelConfig& tunnel = file.config.tunnel->tunnel;
+  std::string text = "same ends";
+  if (tunnel.kind == encap::Kind::gre) text += tunnel.in_key ? " and key" : ", and neither has a key";
+  const ConfigError fault{.line = file.config.tunnel->line == 0 ? 1 : file.config.tunnel->line,
+                          .key = {},
+                          .message = file.name + " cannot be told apart from " + other + " on the wire (" +
+                                     text + "): give one of them another address or GRE key",
+                          .file = file.config.tunnel->file};
+  const std::string path = file.path.empty() ? file.name : file.path;
+  return {file.path.empty() ? fault.message : fault.text(path), kExitUsage};
+}
+
+}  // namespace
+
+int complain(const AppError& error) {
+  std::cerr << "hatsd-user: " << error.message << '\n';
+  return error.exit_code;
+}
+
+AppResult<void> check_name_is_free(const std::string& name) {
+  if (link_exists(name)) {
+    std::string text = name + ": the interface exists already";
+    if (const auto live = all_live_interfaces()) {
+      if (const auto* ours = find_interface(*live, name)) {
+        text += ", pid " + std::to_string(ours->process) + " serves it; `hatsd-user reload " + name +
+                "` applies a changed file, `hatsd-user down " + name + "` ends it";
+      }
+    }
+    return fail(text);
+  }
+  // What a process that died has left behind is undone first.
+  const auto undone = HostSetup::finish_undo(name, logging_host_options(-1));
+  if (!undone) return fail(name + ": " + undone.error());
+  return {};
+}
+
+AppResult<void> check_wire_is_free(const InterfaceFile& file, const std::vector<InterfaceFile>& before) {
+  if (!file.config.tunnel) return {};
+  for (const InterfaceFile& other : before) {
+    if (other.config.tunnel &&
+        encap::alike_on_the_wire(other.config.tunnel->tunnel, file.config.tunnel->tunnel)) {
+      return std::unexpected(alike(file, other.name));
+    }
+  }
+  const auto live = all_live_interfaces();
+  if (!live) return std::unexpected(live.error());
+  for (const LiveInterface& other : *live) {
+    if (!other.born_here || !other.status.contains("tunnel")) continue;
+    if (encap::alike_on_the_wire(tunnel_from_json(other.status["tunnel"]), file.config.tunnel->tunnel)) {
+      return std::unexpected(alike(file, other.name));
+    }
+  }
+  return {};
+}
+
+AppResult<void> take_down(const std::vector<LiveInterface>& all, const std::string& name) {
+  const LiveInterface* live = find_interface(all, name);
+  if (live == nullptr) {
+    const auto undone = HostSetup::finish_undo(name, logging_host_options(-1));
+    if (!undone) return fail(name + ": " + undone.error());
+    if (!*undone)
+      return fail(name + ": hatsd-user has no such interface here (`hatsd-user show` lists them)");
+    return {};
+  }
+  if (auto done = control_request(live->socket, {{"op", "down"}, {"name", live->status.value("id", name)}});
+      !done) {
+    return std::unexpected(done.error());
+  }
+  if (live->here && !wait_until_gone(name)) return fail(name + ": the link is still there");
+  return {};
+}
+
+std::string interface_of(const std::string& word) {
+  const size_t slash = word.rfind('/');
+  std::string name = slash == std::string::npos ? word : word.substr(slash + 1);
+  if (name.ends_with(".conf")) return name.substr(0, name.size() - 5);
+  if (name.ends_with(".netdev")) {
+    const auto text = read_whole_file(word);
+    if (const auto named = text ? config::netdev_name(*text) : std::nullopt) return *named;
+  }
+  return name;
+}
+
+}  // namespace hats::app

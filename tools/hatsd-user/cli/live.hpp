@@ -1,0 +1,30 @@
+// What commands ask of the interfaces that exist: whether a name is free, how one is taken down.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tools/hatsd-user/control/control_client.hpp"
+#include "tools/hatsd-user/daemon/app_error.hpp"
+#include "tools/hatsd-user/daemon/interface_file.hpp"
+
+namespace hats::app {
+
+/// Prints "hatsd-user: MESSAGE" to standard error and returns the exit code.
+int complain(const AppError& error);
+
+/// No interface of that name exists in the caller's namespace; what a process that died has left of one is
+/// undone first.
+[[nodiscard]] AppResult<void> check_name_is_free(const std::string& name);
+
+/// No tunnel of a running process, nor of `before`, is alike on the wire to that of `file`.
+[[nodiscard]] AppResult<void> check_wire_is_free(const InterfaceFile& file,
+                                                 const std::vector<InterfaceFile>& before);
+
+/// Ends the interface and waits until its link is gone.
+[[nodiscard]] AppResult<void> take_down(const std::vector<LiveInterface>& all, const std::string& name);
+
+/// "NAME" of "NAME", "NAME.conf", "/path/10-NAME.netdev" (the file is read for its Name=).
+[[nodiscard]] std::string interface_of(const std::string& word);
+
+}  // namespace hats::app

@@ -1,0 +1,69 @@
+// What others ask of a running process over its control socket.
+#include <utility>
+
+#include "core/config/ip_tunnel.hpp"
+#include "tools/hatsd-user/daemon/daemon.hpp"
+#include "tools/hatsd-user/daemon/interface_file.hpp"
+#include "tools/hatsd-user/quick/dsfield_file.hpp"
+
+namespace hats::app {
+
+using nlohmann::json;
+
+namespace {
+
+json outcome(const AppResult<void>& done) {
+  return done ? json::object() : json{{"error", done.error().message}, {"exit_code", done.error().exit_code}};
+}
+
+json no_such(const std::string& name) {
+  return {{"error", name + ": no such interface"}};
+}
+
+}  // namespace
+
+json Daemon::control_show() {
+  json out = json::array();
+  for (const Entry& entry : entries_) {
+    if (entry.ending || !entry.interface->is_live()) continue;
+    json status = entry.interface->status();
+    status["accepts_tunnels"] = accepts_tunnels();
+    status["found"] = entry.interface->found();
+    out.push_back(std::move(status));
+  }
+  return out;
+}
+
+void Daemon::control_down(const std::string& name, ControlReply reply) {
+  Interface* interface = find(name);
+  if (interface == nullptr) return reply(no_such(name));
+  end(*interface, Ending::asked, [reply] { reply(json::object()); });
+}
+
+void Daemon::control_reload(const std::string& name, const json& sources, ControlReply reply) {
+  Interface* interface = find(name);
+  if (interface == nullptr || host_ == nullptr) return reply(no_such(name));
+  host_->reload(*interface, sources_from_json(sources),
+                [reply](const AppResult<void>& done) { reply(outcome(done)); });
+}
+
+void Daemon::control_tunnel_add(const std::string& name, const std::vector<std::string>& words,
+                                ControlReply reply) {
+  if (!accepts_tunnels()) return reply({{"error", "this process takes no further tunnels"}});
+  InterfaceSources sources{.format = config::Format::ip_tunnel, .files = {{{}, join_words(words)}}};
+  const auto file = parse_interface_file(name, "tunnel", {}, std::move(sources));
+  if (!file) return reply(outcome(std::unexpected(file.error())));
+  const auto made = add(interface_options(*file, settings_));
+  reply(made ? json::object() : outcome(std::unexpected(made.error())));
+}
+
+void Daemon::control_tunnel_change(const std::string& name, const std::vector<std::string>& words,
+                                   ControlReply reply) {
+  Interface* interface = find(name);
+  if (interface == nullptr) return reply(no_such(name));
+  const auto command = config::parse_ip_tunnel(words, dsfield_names());
+  if (!command) return reply(outcome(fail("tunnel: " + command.error(), kExitUsage)));
+  reply(outcome(interface->change_tunnel(*command)));
+}
+
+}  // namespace hats::app

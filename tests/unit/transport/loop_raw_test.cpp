@@ -219,15 +219,15 @@ TEST_P(LoopRawTest, StopFlushesWhatIsQueued) {
 }
 
 TEST_P(LoopRawTest, ARefusedPacketIsToldAndTheOthersGo) {
-  ASSERT_TRUE(ip("route replace prohibit 203.0.113.1") && ip("route replace unreachable 203.0.113.2"));
+  ASSERT_TRUE(ip("route replace prohibit 198.18.9.1") && ip("route replace unreachable 198.18.9.2"));
   add(Family::v4);
-  send_numbered(1, "192.0.2.99");   // no route
-  send_numbered(2, "203.0.113.1");  // as a firewall
+  send_numbered(1, "192.0.2.99");  // no route
+  send_numbered(2, "198.18.9.1");  // as a firewall
   RawSend dead_source = numbered_packet(3, "127.0.0.1");
   dead_source.from.address = address("192.0.2.1");
   loop->send_raw(kSender, std::move(dead_source));
   send_numbered(4, "127.0.0.1");
-  send_numbered(5, "203.0.113.2");
+  send_numbered(5, "198.18.9.2");
   send_numbered(6, "127.0.0.1");
   const auto failures = run_until_sent(6);
   ASSERT_EQ(failures.size(), 4U);

@@ -30,6 +30,7 @@ std::string features_text(const json& features) {
       {{"tun_tso", "TSO"}, {"tun_uso", "USO"}, {"udp_gso", "GSO"}, {"udp_gro", "GRO"}}};
   std::string on, off;
   for (const auto& [key, name] : kNames) {
+    if (!features.contains(key)) continue;  // not of this kind of tunnel
     std::string& list = features.value(key, false) ? on : off;
     if (!list.empty()) list += ' ';
     list += name;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <net/if.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,15 +25,12 @@ using nlohmann::json;
 
 namespace {
 
-/// One `tunnel add` at a time: two that come together must not each start a process. A POSIX record lock ends
-/// with this process and is not inherited by the daemon.
+/// One `tunnel add` at a time: two that come together must not each start a process. The lock is on the
+/// folder itself, so that nothing is left of it.
 transport::UniqueFd lock_adding() {
   (void)mkdir(kRunDirectory, 0700);
-  transport::UniqueFd fd(
-      open((std::string(kRunDirectory) + "/tunnel.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  struct flock whole{};
-  whole.l_type = F_WRLCK;
-  while (fd && fcntl(fd.get(), F_SETLKW, &whole) != 0 && errno == EINTR) {
+  transport::UniqueFd fd(open(kRunDirectory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  while (fd && flock(fd.get(), LOCK_EX) != 0 && errno == EINTR) {
   }
   return fd;
 }
@@ -58,7 +56,7 @@ int add(const config::TunnelCommand& command, const std::vector<std::string>& wo
   if (!file) return complain(file.error());
   file->path.clear();
 
-  const transport::UniqueFd lock = lock_adding();
+  transport::UniqueFd lock = lock_adding();
   if (auto free = check_name_is_free(command.name); !free) return complain(free.error());
   if (auto free = check_wire_is_free(*file, {}); !free) return complain(free.error());
   const auto all = all_live_interfaces();
@@ -70,7 +68,7 @@ int add(const config::TunnelCommand& command, const std::vector<std::string>& wo
   }
   std::vector<InterfaceFile> files;
   files.push_back(std::move(*file));
-  return launch_files(std::move(files), settings);
+  return launch_files(std::move(files), settings, std::move(lock));
 }
 
 /// The live tunnel of that name; complains if there is none.

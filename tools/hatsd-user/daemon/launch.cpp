@@ -65,8 +65,10 @@ int launch_kept(std::vector<InterfaceFile> files, const Settings& settings, Read
 
 }  // namespace
 
-int launch_files(std::vector<InterfaceFile> files, const Settings& settings) {
+int launch_files(std::vector<InterfaceFile> files, const Settings& settings,
+                 transport::UniqueFd launcher_only) {
   Readiness ready = begin(settings);
+  launcher_only.reset();
   if (needs_keeper(files)) return launch_kept(std::move(files), settings, std::move(ready));
   return run_data_process({.files = std::move(files), .bare = {}, .settings = settings, .keeper = {}},
                           std::move(ready));

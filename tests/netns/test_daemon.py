@@ -140,6 +140,28 @@ def test_two_workers_carry_two_tunnels_side_by_side():
         pair.check_both_ways(1)
 
 
+def test_what_hooks_say_at_the_end_is_read_by_whoever_asked_for_it():
+    with World() as world:
+        hooks = "PreDown = echo going %i\nPostDown = echo gone %i >&2\n"
+        pair = Pair(world, interface_lines="Table = off\n" + hooks)
+        done = pair.left.hatsd("down", "wgl")
+        assert done.stdout == "going wgl\n" and done.stderr == "gone wgl\n", (done.stdout, done.stderr)
+        pair.left.hatsd("up", pair.left_file)
+        log = world.file("output", "kept\n")
+        pair.left.sh(f"{HATSD} down wgl >>{log} 2>&1")
+        with open(log) as text:
+            assert text.read() == "kept\ngoing wgl\ngone wgl\n"
+        pair.left.hatsd("up", pair.left_file)
+        pair.left.sh(f"{HATSD} down wgl >&- 2>&-")  # nobody listens
+        assert "wgl" not in pair.left.out("ip -br link")
+        process = pair.left.start([HATSD, "up", "-f", pair.left_file], log=world.path("own.log"))
+        until(lambda: "10.9.0.1" in pair.left.out("ip -br address"), what="in the foreground")
+        assert pair.left.hatsd("down", "wgl").stdout == "", "in the foreground its own output is read"
+        assert process.wait(10) == 0
+        with open(world.path("own.log")) as text:
+            assert "going wgl" in text.read()
+
+
 def test_what_a_sanitizer_says_in_a_daemon_fails_the_test():
     """With a program that has a data race, where the build has ThreadSanitizer; else with its report alone."""
     told = ""

@@ -60,7 +60,7 @@ class ControlServer::Session : public std::enable_shared_from_this<Session> {
     if (operation == "show") {
       respond({{"interfaces", target.control_show()}});
     } else if (operation == "down") {
-      target.control_down(field("name"), respond);
+      target.control_down(field("name"), peer_process(socket_.native_handle()), respond);
     } else if (operation == "reload") {
       target.control_reload(field("name"), request.value("sources", json::object()), respond);
     } else if (operation == "tunnel_add") {

@@ -5,6 +5,8 @@
 // {"error":TEXT,"exit_code":N}.
 #pragma once
 
+#include <sys/types.h>
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -34,8 +36,8 @@ class ControlTarget {
 
   /// The live interfaces, as status_json() tells them.
   virtual nlohmann::json control_show() = 0;
-  /// Replies when the interface is gone.
-  virtual void control_down(const std::string& name, ControlReply reply) = 0;
+  /// Replies when the interface is gone. `caller`: the process that asks, 0 if it is not visible from here.
+  virtual void control_down(const std::string& name, pid_t caller, ControlReply reply) = 0;
   /// `sources`: sources_to_json().
   virtual void control_reload(const std::string& name, const nlohmann::json& sources, ControlReply reply) = 0;
   /// `words` of `tunnel add NAME ...`, in the words of ip(8).

@@ -1,6 +1,8 @@
 // The data process: control thread, workers, interfaces. It ends with its last interface.
 #pragma once
 
+#include <sys/types.h>
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -54,7 +56,8 @@ class Daemon final : public ControlTarget {
   /// Deletes an interface, and nothing else of it.
   void remove(Interface& interface);
   /// Ends an interface in the right order; `done` is called when it is gone. Asked twice, both are told.
-  void end(Interface& interface, Ending why, std::function<void()> done);
+  /// `caller`: the process whose terminal hears what hooks say, or 0.
+  void end(Interface& interface, Ending why, std::function<void()> done, pid_t caller = 0);
   void end_all();
 
   /// Serves until the last interface is gone.
@@ -64,7 +67,7 @@ class Daemon final : public ControlTarget {
 
   // ControlTarget.
   nlohmann::json control_show() override;
-  void control_down(const std::string& name, ControlReply reply) override;
+  void control_down(const std::string& name, pid_t caller, ControlReply reply) override;
   void control_reload(const std::string& name, const nlohmann::json& sources, ControlReply reply) override;
   void control_tunnel_add(const std::string& name, const std::vector<std::string>& words,
                           ControlReply reply) override;

@@ -34,10 +34,10 @@ json Daemon::control_show() {
   return out;
 }
 
-void Daemon::control_down(const std::string& name, ControlReply reply) {
+void Daemon::control_down(const std::string& name, pid_t caller, ControlReply reply) {
   Interface* interface = find(name);
   if (interface == nullptr) return reply(no_such(name));
-  end(*interface, Ending::asked, [reply] { reply(json::object()); });
+  end(*interface, Ending::asked, [reply] { reply(json::object()); }, caller);
 }
 
 void Daemon::control_reload(const std::string& name, const json& sources, ControlReply reply) {

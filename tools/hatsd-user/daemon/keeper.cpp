@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "tools/hatsd-user/control/uapi_server.hpp"
+#include "tools/hatsd-user/daemon/borrowed_output.hpp"
 #include "tools/hatsd-user/daemon/channel.hpp"
 #include "tools/hatsd-user/daemon/data_process.hpp"
 #include "tools/hatsd-user/daemon/local_host.hpp"
@@ -160,7 +161,7 @@ void Keeper::handle(const json& message) {
   const std::string what = message.value("say", "");
   const std::string name = message.value("name", "");
   if (what == "end") {
-    end(name, message.value("link_gone", false));
+    end(name, message.value("link_gone", false), message.value("caller", pid_t{0}));
   } else if (what == "reload") {
     reload(name);
   } else if (what == "stop") {
@@ -169,7 +170,9 @@ void Keeper::handle(const json& message) {
   }
 }
 
-void Keeper::end(const std::string& name, bool link_gone) {
+void Keeper::end(const std::string& name, bool link_gone, pid_t caller) {
+  // In the foreground we have an output of our own, which somebody reads.
+  const BorrowedOutput output(logs_to_syslog(settings_) ? caller : 0);
   if (Guest* guest = find(name)) {
     Device device(*this, name);
     guest->setup.before_delete(link_gone || data_process_gone_ ? nullptr : &device);
@@ -181,7 +184,7 @@ void Keeper::end(const std::string& name, bool link_gone) {
 }
 
 void Keeper::end_all() {
-  while (!guests_.empty()) end(guests_.back().name, false);
+  while (!guests_.empty()) end(guests_.back().name, false, 0);
 }
 
 void Keeper::data_process_died() {

@@ -41,7 +41,7 @@ class Keeper {
   void serve();
   void handle(const nlohmann::json& message);
   void reload(const std::string& name);
-  void end(const std::string& name, bool link_gone);
+  void end(const std::string& name, bool link_gone, pid_t caller);
   void end_all();
   void data_process_died();
   int wait_for_data_process();

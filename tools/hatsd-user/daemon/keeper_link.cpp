@@ -129,12 +129,13 @@ json KeeperLink::reconfigure(Interface& interface) {
   return outcome(done);
 }
 
-void KeeperLink::end(Interface& interface, Ending why, std::function<void()> remove,
+void KeeperLink::end(Interface& interface, Ending why, pid_t caller, std::function<void()> remove,
                      std::function<void()> done) {
   const std::string name = interface.name();
   ending_[name] = {std::move(remove), std::move(done)};
-  (void)send_message(channel_.get(),
-                     {{"say", "end"}, {"name", name}, {"link_gone", why == Ending::link_gone}});
+  (void)send_message(
+      channel_.get(),
+      {{"say", "end"}, {"name", name}, {"link_gone", why == Ending::link_gone}, {"caller", caller}});
 }
 
 void KeeperLink::reload(Interface& interface, InterfaceSources sources,

@@ -19,7 +19,7 @@ class LocalHost final : public HostSide {
   /// Brings up the host side of a new interface. On an error only the device is left.
   AppResult<void> up(Interface& interface, const InterfaceFile& file);
 
-  void end(Interface& interface, Ending why, std::function<void()> remove,
+  void end(Interface& interface, Ending why, pid_t caller, std::function<void()> remove,
            std::function<void()> done) override;
   void reload(Interface& interface, InterfaceSources sources,
               std::function<void(AppResult<void>)> done) override;

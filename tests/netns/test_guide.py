@@ -170,4 +170,30 @@ def test_what_the_guide_says_of_mtu_is_applied_and_checked():
         assert sides.left.out("cat /sys/class/net/hatsl/mtu") == "1472"
 
 
+def test_a_changed_file_of_any_format_is_applied_without_taking_the_interface_down():
+    clean_folders()
+    with World() as world:
+        sides = Sides(world, "sit")
+        left, right = sides.filling
+        netdev, network = "/etc/systemd/network/10-hatsl.netdev", "/etc/systemd/network/10-hatsl.network"
+        write(netdev, guide.netdev_file("ip6gre", left))
+        write(network, guide.network_file("ip6gre", left))
+        write("/etc/netplan/10-hatsr.yaml", guide.netplan_file("ip6gre", right))
+        sides.left.hatsd("up", "hatsl")
+        sides.right.hatsd("up", "hatsr")
+        sides.check()
+        index = sides.left.out("cat /sys/class/net/hatsl/ifindex")
+        write(netdev, guide.netdev_file("ip6gre", left) + "Key = 7\n")
+        write(network, guide.network_file("ip6gre", left) + "\n[Route]\nDestination = fd99::/48\nGateway = fd77::2\n")
+        write("/etc/netplan/10-hatsr.yaml", guide.netplan_file("ip6gre", right).replace("ttl: 255", "ttl: 255\n      key: 7"))
+        sides.left.hatsd("reload", "hatsl")
+        assert sides.left.ping(sides.inner[1], 1, wait=1, check=False).returncode != 0, "only one side has the key"
+        sides.right.hatsd("reload", "hatsr")
+        sides.check()
+        assert sides.left.out("cat /sys/class/net/hatsl/ifindex") == index
+        assert "fd99::/48 via fd77::2" in sides.left.out("ip -6 route show dev hatsl")
+        # what the header has grown by, the MTU has lost, as with the kernel's device
+        assert sides.left.out("cat /sys/class/net/hatsl/mtu") == "1472"
+
+
 harness.main(globals())

@@ -62,14 +62,6 @@ const char* module_of(const encap::TunnelConfig& tunnel) {
   return tunnel.outer() == Family::v6 ? "ip6_gre" : "ip_gre";
 }
 
-/// The MTU that the kernel's device would have by itself (formats.md 7).
-uint32_t default_mtu(const encap::TunnelConfig& tunnel, uint32_t path) {
-  const uint32_t added = encap::overhead(tunnel);
-  const bool at_least_1280 = tunnel.kind == encap::Kind::sit || tunnel.outer() == Family::v6;
-  const uint32_t least = at_least_1280 ? packet::kMinMtuV6 : packet::kMinMtuV4;
-  return std::max(least, path - std::min(path, added));
-}
-
 }  // namespace
 
 EncapInterface::EncapInterface(Options options, const Surroundings& around, RawHub& hub, Ended ended)
@@ -90,7 +82,8 @@ AppResult<void> EncapInterface::start() {
   auto sockets = sockets_for(tunnel_config_);
   if (!sockets) return fail(name() + ": " + sockets.error());
   const auto path = find_path();
-  auto tun = make_link(default_mtu(tunnel_config_, path ? path_mtu(*path) : config::kUnknownPathMtu));
+  auto tun =
+      make_link(config::default_mtu(tunnel_config_, path ? std::optional(path_mtu(*path)) : std::nullopt));
   if (!tun) return std::unexpected(tun.error());
   const auto id =
       around_.worker.call([&] { return hub_.add(tunnel_config_, mtu(), name(), std::move(*sockets)); });
@@ -142,10 +135,22 @@ AppResult<void> EncapInterface::change(const config::TunnelSpec& spec, const enc
   const auto done = around_.worker.call(
       [&] { return hub_.change(read_clocks(), tunnel_->id(), tunnel, std::move(*sockets)); });
   if (!done) return fail(name() + ": " + alike_text(done.error()));
+  const uint32_t before = encap::overhead(tunnel_config_), after = encap::overhead(tunnel);
   spec_ = spec;
   tunnel_config_ = tunnel;
   check_routes();
+  if (before != after && !options_.mtu) follow_overhead(before, after);
   return {};
+}
+
+/// As the kernel's ipgre_link_update: what the header grows by, the MTU loses, unless the operator's file
+/// says what it is.
+void EncapInterface::follow_overhead(uint32_t before, uint32_t after) {
+  if (is_moved()) return;  // out of reach
+  const uint32_t wanted = std::max(mtu() + before, after + packet::kMinMtuV4) - after;
+  if (const int error = around_.netlink.set_mtu(index(), wanted); error != 0) {
+    warn(errno_text("the MTU cannot become " + std::to_string(wanted), error));
+  }
 }
 
 AppResult<void> EncapInterface::change_tunnel(const config::TunnelCommand& command) {

@@ -43,6 +43,7 @@ class EncapInterface final : public Interface {
   /// Sockets for a tunnel whose channel has none.
   std::expected<RawChannel, std::string> sockets_for(const encap::TunnelConfig& tunnel);
   AppResult<void> change(const config::TunnelSpec& spec, const encap::TunnelConfig& tunnel);
+  void follow_overhead(uint32_t before, uint32_t after);
   std::expected<tun::Route, std::string> find_path() const;
   [[nodiscard]] uint32_t path_mtu(const tun::Route& route) const;
   int set_link(uint32_t mtu, bool up) override;

@@ -79,6 +79,18 @@ def test_a_1280_byte_path_does_not_black_hole_a_1420_byte_tunnel():
         assert rate > 5e6, rate
 
 
+def test_show_tells_what_the_path_to_a_peer_carries():
+    with World() as world:
+        pair = Pair(world)
+        pair.left.ping("10.9.0.2")
+        shown = pair.left.hatsd("show", "wgl").stdout
+        assert "path: 1500 bytes\n" in shown, shown
+        # what a router has told the kernel about our datagrams counts, and so does a route of the operator's
+        pair.left.run("ip route add 192.0.2.2/32 dev eth0 mtu 1400")
+        shown = pair.left.hatsd("show", "wgl").stdout
+        assert "path: 1400 bytes; packets above 1340 bytes travel in fragments" in shown, shown
+
+
 def test_nothing_is_left_after_down():
     with World() as world:
         pair = Pair(world)

@@ -57,7 +57,7 @@ std::string drop_text(const std::string& name) {
   return name;
 }
 
-std::string peer_text(const json& peer, int64_t now_s) {
+std::string peer_text(const json& peer, int64_t now_s, uint32_t mtu) {
   std::string out = fmt::format("\npeer: {}\n", peer.value("public_key", ""));
   if (peer.value("has_preshared_key", false)) out += "  preshared key: (hidden)\n";
   if (peer.contains("endpoint") && peer["endpoint"].is_string()) {
@@ -69,6 +69,11 @@ std::string peer_text(const json& peer, int64_t now_s) {
     const std::string error = peer["waiting"].value("error", "");
     out += "  endpoint: waiting for " + peer["waiting"].value("name", "") +
            (error.empty() ? "" : ": " + error) + '\n';
+  }
+  if (const auto path = peer.value("path_mtu", 0U); path != 0) {
+    const auto best = peer.value("best_mtu", 0U);
+    out += fmt::format("  path: {} bytes{}\n", path,
+                       mtu > best ? fmt::format("; packets above {} bytes travel in fragments", best) : "");
   }
   out += "  allowed ips: " + joined(peer["allowed_ips"], "(none)") + '\n';
   const int64_t handshake = peer.value("latest_handshake", int64_t{0});
@@ -187,7 +192,7 @@ std::string show_text(const json& status, int64_t now_s, bool elsewhere) {
   if (status.contains("process_strays")) out += drops_text(status["process_strays"], "for no tunnel, ");
   for (const json& warning : status["warnings"]) out += "  warning: " + warning.get<std::string>() + '\n';
   if (status.contains("peers")) {
-    for (const json& peer : status["peers"]) out += peer_text(peer, now_s);
+    for (const json& peer : status["peers"]) out += peer_text(peer, now_s, status.value("mtu", 0U));
   }
   return out;
 }

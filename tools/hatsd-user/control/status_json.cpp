@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "core/config/mtu_advice.hpp"
+
 namespace hats::app {
 
 using nlohmann::json;
@@ -61,6 +63,11 @@ json status_json(const InterfaceStatus& status) {
   json peers = json::array();
   for (size_t i = 0; i < std::min(status.device.peers.size(), status.peers.size()); ++i) {
     peers.push_back(peer_json(status.device.peers[i], status.peers[i], waiting));
+    if (i < status.path_mtus.size() && status.path_mtus[i]) {
+      const config::Encapsulation outer{.outer = status.device.peers[i].endpoint.address.family};
+      peers.back()["path_mtu"] = *status.path_mtus[i];
+      peers.back()["best_mtu"] = config::best_mtu(outer, *status.path_mtus[i]);
+    }
   }
   out["peers"] = std::move(peers);
   json drops = json::object();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,7 @@ struct InterfaceStatus {
   const TunnelCounters& counters;
   transport::LoopCounters loop;
   std::vector<EndpointResolver::Waiting> waiting;
+  std::vector<std::optional<uint32_t>> path_mtus;  // of the first peers, in their order: bytes
   const std::vector<std::string>& warnings;
 };
 

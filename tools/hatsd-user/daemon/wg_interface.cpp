@@ -8,10 +8,14 @@
 
 #include "core/config/wg_quick_diff.hpp"
 #include "tools/hatsd-user/control/status_json.hpp"
+#include "tools/hatsd-user/quick/link_mtu.hpp"
 
 namespace hats::app {
 
 namespace {
+
+/// Peers whose paths `show` looks up: each look-up is a request to the kernel.
+constexpr size_t kMostPathsShown = 64;
 
 std::unexpected<ConfigError> device_fault(int line, const char* key, std::string message) {
   return std::unexpected(ConfigError{.line = line, .key = key, .message = std::move(message)});
@@ -234,6 +238,14 @@ nlohmann::json WgInterface::status() {
     return Live{tunnel_->device().snapshot(), tunnel_->device().peer_status(), tunnel_->device().drops(),
                 tunnel_->counters()};
   });
+  // What the kernel knows of the paths, with what routers have told it about our datagrams. We leave
+  // fragmenting to it.
+  std::vector<std::optional<uint32_t>> paths;
+  for (const wg::PeerSnapshot& peer : live.device.peers) {
+    if (paths.size() == kMostPathsShown) break;
+    paths.push_back(peer.endpoint.is_set() ? path_mtu(around_.netlink, peer.endpoint, fwmark_)
+                                           : std::nullopt);
+  }
   return status_json({.name = current_name(),
                       .id = name(),
                       .file = file(),
@@ -250,6 +262,7 @@ nlohmann::json WgInterface::status() {
                       .counters = live.counters,
                       .loop = around_.worker.loop_counters(),
                       .waiting = resolver_.waiting(),
+                      .path_mtus = std::move(paths),
                       .warnings = warnings()});
 }
 

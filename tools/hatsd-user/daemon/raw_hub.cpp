@@ -13,7 +13,7 @@ using transport::RawReceived;
 using transport::RawSend;
 using transport::TunRead;
 
-static_assert(encap::kMaxOutHead <= transport::kRawHeadSize);
+static_assert(encap::kMaxOutHead + 8 <= transport::kRawHeadSize);  // and an encapsulation limit
 
 namespace {
 
@@ -28,7 +28,6 @@ constexpr Family family_of(Channel channel) {
 }
 
 // What a failed send brings back: whose packet it was, and where the inner packet begins in its head.
-constexpr uint64_t kNobody = UINT64_MAX;
 struct Cookie {
   encap::TunnelId tunnel = 0;
   uint32_t generation = 0;  // 24 bits of it
@@ -43,13 +42,13 @@ constexpr Cookie unpack(uint64_t cookie) {
           .inner_offset = static_cast<uint32_t>(cookie >> 56)};
 }
 
-void fill_outer(RawSend& send, const encap::OutPacket& packet) {
-  send.to = packet.to;
-  send.from = packet.from;
-  send.ttl = packet.ttl;
-  send.ds = packet.ds;
-  send.flow_label = packet.flow_label;
-  send.encapsulation_limit = packet.encapsulation_limit;
+/// The destination options header with an encapsulation limit (RFC 2473 4.1.1), as the kernel writes it. It
+/// is part of what a socket of protocol 60 sends, because with an option of the socket (IPV6_DSTOPTS) the
+/// kernel counts its bytes twice when it compares with the MTU, and refuses the largest packets.
+constexpr uint8_t kDestinationOptions = 60;
+constexpr std::array<uint8_t, 8> limit_header(uint8_t protocol, uint8_t limit) {
+  constexpr uint8_t kLimitOption = 4, kPadN = 1;
+  return {protocol, 0, kLimitOption, 1, limit, kPadN, 1, 0};
 }
 
 }  // namespace
@@ -65,26 +64,29 @@ std::expected<RawChannel, int> RawChannel::open(Channel channel) {
   const Family family = family_of(channel);
   const uint8_t protocol = encap::protocol_of(kind_of(channel));
   RawChannel out;
-  // First what keeps the kernel silent, then what receives.
-  auto fragmentable = transport::open_raw_sender(family, protocol, RawMode::fragmentable);
-  if (!fragmentable) return std::unexpected(fragmentable.error());
-  auto dont_fragment = transport::open_raw_sender(family, protocol, RawMode::dont_fragment);
-  if (!dont_fragment) return std::unexpected(dont_fragment.error());
+  int error = 0;
+  const auto take = [&](transport::UniqueFd& to, std::expected<transport::UniqueFd, int> opened) {
+    if (opened) {
+      to = std::move(*opened);
+    } else if (error == 0) {
+      error = opened.error();
+    }
+  };
+  // First what keeps the kernel silent, last what receives.
+  take(out.silencer, transport::open_silencer(family, protocol));
+  take(out.fragmentable, transport::open_raw_sender(family, protocol, RawMode::fragmentable));
+  take(out.dont_fragment, transport::open_raw_sender(family, protocol, RawMode::dont_fragment));
   if (channel == Channel::gre_v4) {
-    auto header_included = transport::open_raw_sender(family, protocol, RawMode::header_included);
-    if (!header_included) return std::unexpected(header_included.error());
-    out.header_included = std::move(*header_included);
+    take(out.header_included, transport::open_raw_sender(family, protocol, RawMode::header_included));
   }
   if (family == Family::v6) {
-    auto silencer = transport::open_silencer(family, protocol);
-    if (!silencer) return std::unexpected(silencer.error());
-    out.silencer = std::move(*silencer);
+    take(out.limited_fragmentable,
+         transport::open_raw_sender(family, kDestinationOptions, RawMode::fragmentable));
+    take(out.limited_dont_fragment,
+         transport::open_raw_sender(family, kDestinationOptions, RawMode::dont_fragment));
   }
-  auto receiver = transport::open_raw_receiver(family, protocol);
-  if (!receiver) return std::unexpected(receiver.error());
-  out.fragmentable = std::move(*fragmentable);
-  out.dont_fragment = std::move(*dont_fragment);
-  out.receiver = std::move(*receiver);
+  take(out.receiver, transport::open_raw_receiver(family, protocol));
+  if (error != 0) return std::unexpected(error);
   return out;
 }
 
@@ -116,26 +118,28 @@ void RawHub::detach() {
   attached_ = false;
 }
 
+template <typename Call>
+void RawHub::for_each_socket(const RawChannel& channel, Call call) {
+  const std::array<std::pair<Socket, const transport::UniqueFd*>, kSockets> all = {
+      {{Socket::fragmentable, &channel.fragmentable},
+       {Socket::dont_fragment, &channel.dont_fragment},
+       {Socket::header_included, &channel.header_included},
+       {Socket::limited_fragmentable, &channel.limited_fragmentable},
+       {Socket::limited_dont_fragment, &channel.limited_dont_fragment},
+       {Socket::receiver, &channel.receiver}}};
+  for (const auto& [socket, fd] : all) {
+    if (*fd) call(socket, fd->get());
+  }
+}
+
 void RawHub::add_sockets(Channel channel) {
-  const RawChannel& sockets = channels_[index_of(channel)].sockets;
-  const auto add = [&](Socket socket, const transport::UniqueFd& fd) {
-    if (fd) parts_.loop.add_raw(tag(part_of(channel, socket)), fd.get());
-  };
-  add(Socket::fragmentable, sockets.fragmentable);
-  add(Socket::dont_fragment, sockets.dont_fragment);
-  add(Socket::header_included, sockets.header_included);
-  add(Socket::receiver, sockets.receiver);
+  for_each_socket(channels_[index_of(channel)].sockets,
+                  [&](Socket socket, int fd) { parts_.loop.add_raw(tag(part_of(channel, socket)), fd); });
 }
 
 void RawHub::remove_sockets(Channel channel) {
-  const RawChannel& sockets = channels_[index_of(channel)].sockets;
-  const auto remove = [&](Socket socket, const transport::UniqueFd& fd) {
-    if (fd) parts_.loop.remove(tag(part_of(channel, socket)));
-  };
-  remove(Socket::receiver, sockets.receiver);
-  remove(Socket::header_included, sockets.header_included);
-  remove(Socket::dont_fragment, sockets.dont_fragment);
-  remove(Socket::fragmentable, sockets.fragmentable);
+  for_each_socket(channels_[index_of(channel)].sockets,
+                  [&](Socket socket, int) { parts_.loop.remove(tag(part_of(channel, socket))); });
 }
 
 void RawHub::enter_channel(Channel channel, RawChannel sockets) {
@@ -206,10 +210,28 @@ void RawHub::remove(encap::TunnelId id) {
 
 // ---- Out ----
 
-uint64_t RawHub::cookie_of(const encap::OutPacket& packet) const {
-  return pack({.tunnel = packet.tunnel,
-               .generation = tunnels_[packet.tunnel].generation,
-               .inner_offset = packet.inner_offset});
+void RawHub::send(const encap::OutPacket& packet, ByteView head, RawSend send) {
+  const Channel channel = channel_of(packet.kind, packet.to.family);
+  Socket socket = packet.mode == encap::SendMode::fragmentable    ? Socket::fragmentable
+                  : packet.mode == encap::SendMode::dont_fragment ? Socket::dont_fragment
+                                                                  : Socket::header_included;
+  if (packet.encapsulation_limit) {
+    const auto option = limit_header(encap::protocol_of(packet.kind), *packet.encapsulation_limit);
+    std::memcpy(send.head.data(), option.data(), option.size());
+    send.head_size = option.size();
+    socket = socket == Socket::fragmentable ? Socket::limited_fragmentable : Socket::limited_dont_fragment;
+  }
+  if (!head.empty()) std::memcpy(&send.head[send.head_size], head.data(), head.size());
+  send.cookie = pack({.tunnel = packet.tunnel,
+                      .generation = tunnels_[packet.tunnel].generation,
+                      .inner_offset = send.head_size + packet.inner_offset});
+  send.head_size += static_cast<uint32_t>(head.size());
+  send.to = packet.to;
+  send.from = packet.from;
+  send.ttl = packet.ttl;
+  send.ds = packet.ds;
+  send.flow_label = packet.flow_label;
+  parts_.loop.send_raw(tag(part_of(channel, socket)), std::move(send));
 }
 
 void RawHub::send_pieces(Now now, encap::TunnelId id, std::span<TunRead> reads) {
@@ -218,27 +240,22 @@ void RawHub::send_pieces(Now now, encap::TunnelId id, std::span<TunRead> reads) 
   encap::Node::work(out_);
   node_.commit_outbound(now, out_);
   for (const encap::OutPacket& packet : out_.packets) {
-    RawSend send{};
-    send.slab = reads[space.piece_reads[packet.piece]].slab;
-    std::memcpy(send.head.data(), packet.head.data(), packet.head_size);
-    send.head_size = packet.head_size;
-    send.data = packet.data;
-    send.size = packet.size;
-    fill_outer(send, packet);
-    send.cookie = cookie_of(packet);
-    parts_.loop.send_raw(tag(sender_of(channel_of(packet.kind, packet.to.family), packet.mode)),
-                         std::move(send));
+    RawSend one{};
+    one.slab = reads[space.piece_reads[packet.piece]].slab;
+    one.data = packet.data;
+    one.size = packet.size;
+    send(packet, ByteView(packet.head).first(packet.head_size), std::move(one));
   }
   out_.clear();
 }
 
-void RawHub::on_raw_send_failed(Part /*part*/, const RawSend& send, int error, Now now) {
-  if (send.cookie == kNobody) return;
+void RawHub::on_raw_send_failed(Part part, const RawSend& send, int error, Now now) {
   const Cookie cookie = unpack(send.cookie);
   EncapTunnel* queue = queue_of(cookie.tunnel);
   if (queue == nullptr || (tunnels_[cookie.tunnel].generation & 0xff'ffff) != cookie.generation) return;
   queue->send_failed(error);
-  if (error != EMSGSIZE) return;
+  const bool answers_keepalive = part % kSockets == static_cast<Part>(Socket::header_included);
+  if (error != EMSGSIZE || answers_keepalive) return;
   const ByteView head = ByteView(send.head).first(send.head_size).subspan(cookie.inner_offset);
   const ByteView data{send.data, send.size};
   node_.send_refused(now, cookie.tunnel, head.empty() ? data : head,
@@ -330,14 +347,10 @@ void RawHub::on_wake(Now now) {
 void RawHub::send_control() {
   encap::ControlPacket packet;
   while (node_.poll_packet(packet)) {
-    RawSend send{};  // without a slab: the loop copies
-    send.head_size = 0;
-    send.data = packet.bytes.data();
-    send.size = static_cast<uint32_t>(packet.bytes.size());
-    fill_outer(send, packet.out);
-    send.cookie = kNobody;
-    parts_.loop.send_raw(tag(sender_of(channel_of(packet.out.kind, packet.out.to.family), packet.out.mode)),
-                         std::move(send));
+    RawSend one{};  // without a slab: the loop copies
+    one.data = packet.bytes.data();
+    one.size = static_cast<uint32_t>(packet.bytes.size());
+    send(packet.out, {}, std::move(one));
   }
 }
 

@@ -23,12 +23,13 @@ enum class Channel : uint8_t { gre_v4, sit_v4, ipip_v4, gre_v6 };
 inline constexpr size_t kChannels = 4;
 [[nodiscard]] Channel channel_of(encap::Kind kind, Family outer) noexcept;
 
-/// The sockets of a channel. The senders keep the kernel from answering "protocol unreachable" while they are
-/// open (transport/raw_socket.hpp).
+/// The sockets of a channel. The silencer keeps the kernel from answering "protocol unreachable"
+/// (transport/raw_socket.hpp).
 struct RawChannel {
-  transport::UniqueFd receiver, fragmentable, dont_fragment;
+  transport::UniqueFd silencer, receiver, fragmentable, dont_fragment;
   transport::UniqueFd header_included;  // GRE over IPv4 alone: answers to keepalives
-  transport::UniqueFd silencer;         // over IPv6 alone: the kernel learns of the path through it
+  /// Over IPv6 alone: packets that begin with the destination option of the encapsulation limit.
+  transport::UniqueFd limited_fragmentable, limited_dont_fragment;
 
   /// Needs CAP_NET_RAW. Error: errno.
   static std::expected<RawChannel, int> open(Channel channel);
@@ -74,19 +75,26 @@ class RawHub final : public LoopMember {
 
  private:
   // Parts: of each channel its sockets, then the two listeners.
-  enum class Socket : uint8_t { receiver, fragmentable, dont_fragment, header_included };
-  static constexpr Part kSockets = 4;
+  enum class Socket : uint8_t {
+    receiver,
+    fragmentable,
+    dont_fragment,
+    header_included,
+    limited_fragmentable,
+    limited_dont_fragment,
+  };
+  static constexpr Part kSockets = 6;
   static constexpr Part kIcmpV4 = kChannels * kSockets, kIcmpV6 = kIcmpV4 + 1;
   static_assert(kIcmpV6 < kPartsOfMember);
   static constexpr size_t index_of(Channel channel) { return static_cast<size_t>(channel); }
   static constexpr Part part_of(Channel channel, Socket socket) {
     return static_cast<Part>(channel) * kSockets + static_cast<Part>(socket);
   }
-  static constexpr Part sender_of(Channel channel, encap::SendMode mode) {
-    return part_of(channel, mode == encap::SendMode::fragmentable    ? Socket::fragmentable
-                            : mode == encap::SendMode::dont_fragment ? Socket::dont_fragment
-                                                                     : Socket::header_included);
-  }
+  /// All sockets of a channel that the loop has.
+  template <typename Call>
+  static void for_each_socket(const RawChannel& channel, Call call);
+  /// Sends with the fields of `packet`: `head` (its own or empty), then the data of `send`.
+  void send(const encap::OutPacket& packet, ByteView head, transport::RawSend send);
 
   struct OpenChannel {
     RawChannel sockets;
@@ -112,7 +120,6 @@ class RawHub final : public LoopMember {
   [[nodiscard]] EncapTunnel* queue_of(encap::TunnelId id) const {
     return id < tunnels_.size() ? tunnels_[id].queue : nullptr;
   }
-  [[nodiscard]] uint64_t cookie_of(const encap::OutPacket& packet) const;
 
   encap::Node node_;
   std::array<OpenChannel, kChannels> channels_;

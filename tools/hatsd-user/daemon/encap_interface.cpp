@@ -138,6 +138,7 @@ AppResult<void> EncapInterface::change(const config::TunnelSpec& spec, const enc
   const uint32_t before = encap::overhead(tunnel_config_), after = encap::overhead(tunnel);
   spec_ = spec;
   tunnel_config_ = tunnel;
+  path_told_.reset();
   check_routes();
   if (before != after && !options_.mtu) follow_overhead(before, after);
   return {};
@@ -236,6 +237,12 @@ void EncapInterface::check_routes() {
     waiting_ = waiting;
   }
   const bool blocked = forbids_remote(tunnel_config_);
+  // With a thousand tunnels most look-ups find what was known.
+  if (path_told_ && path_told_->mtu == path.mtu && path_told_->source == path.source && blocked_ == blocked) {
+    return;
+  }
+  path_told_ = path;
+  blocked_ = blocked;
   around_.worker.call([&] {
     tunnel_->set_path(read_clocks(), path);
     tunnel_->set_blocked(read_clocks(), blocked);
@@ -248,6 +255,7 @@ void EncapInterface::check_names() {
 
 void EncapInterface::noticed(Tunnel::Notice notice) {
   if (notice == Tunnel::Notice::path_refused) {
+    path_told_.reset();
     check_routes();
     return;
   }
@@ -311,13 +319,15 @@ nlohmann::json EncapInterface::status() {
     encap::TunnelStatus node;
     TunnelCounters counters;
     std::array<uint64_t, encap::kStrayReasonTexts.size()> strays{};
+    transport::LoopCounters loop;
   };
   const Live live = around_.worker.call([this] {
     const Now now = read_clocks();
     return Live{.now = now,
                 .node = hub_.node().status(now, tunnel_->id()),
                 .counters = tunnel_->counters(),
-                .strays = hub_.node().strays()};
+                .strays = hub_.node().strays(),
+                .loop = around_.worker.own_loop_counters()};
   });
   return encap_status_json({.name = current_name(),
                             .id = name(),
@@ -332,7 +342,7 @@ nlohmann::json EncapInterface::status() {
                             .node = live.node,
                             .strays = live.strays,
                             .counters = live.counters,
-                            .loop = around_.worker.loop_counters(),
+                            .loop = live.loop,
                             .waiting = waiting_,
                             .warnings = warnings()});
 }

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "core/config/interface_config.hpp"
@@ -55,7 +56,9 @@ class EncapInterface final : public Interface {
   RawHub& hub_;
   config::TunnelSpec spec_;
   encap::TunnelConfig tunnel_config_;
-  std::string waiting_;  // what the tunnel cannot work without; empty: nothing
+  std::string waiting_;                       // what the tunnel cannot work without; empty: nothing
+  std::optional<encap::PathInfo> path_told_;  // what the node has heard last
+  bool blocked_ = false;
   EncapTunnel* tunnel_ = nullptr;
   unsigned upkeeps_ = 0;
 };

@@ -75,6 +75,8 @@ class Worker final : public transport::Handler {
   [[nodiscard]] transport::LoopCounters loop_counters() {
     return call([this] { return loop_->counters(); });
   }
+  /// The same on the worker's own thread.
+  [[nodiscard]] transport::LoopCounters own_loop_counters() const { return loop_->counters(); }
 
   // transport::Handler.
   void on_tun(transport::Tag tag, std::span<transport::TunRead> reads, Now now) override;

@@ -1,0 +1,278 @@
+#!/usr/bin/env python3
+"""GRE, SIT, ip6gre and IPIP between two hosts: what they carry, what they refuse in silence, sizes, merged receives."""
+import json
+import re
+import time
+
+import harness
+from harness import HATSD, World, iperf, need, until
+
+V4 = ("192.0.2.1", "192.0.2.2")
+V6 = ("2001:db8::1", "2001:db8::2")
+# name, words of `tunnel add`, ends, families inside, bytes that it adds
+KINDS = [
+    ("gre", "mode gre ttl 255", V4, (4, 6), 24),
+    ("keyed gre", "mode gre ttl 255 key 42 csum seq", V4, (4, 6), 36),
+    ("ip6gre over ipv4", "mode ip6gre ttl 255", V4, (4, 6), 24),
+    ("ip6gre over ipv6", "mode ip6gre", V6, (4, 6), 52),
+    ("sit", "mode sit ttl 255", V4, (6,), 20),
+    ("ipip", "mode ipip ttl 255", V4, (4,), 20),
+]
+
+
+def add(host, name, words, local, remote):
+    host.hatsd("tunnel", "add", name, *words.split(), "local", local, "remote", remote)
+
+
+def dress(host, name, number):
+    host.run(f"ip addr add 10.9.0.{number}/24 dev {name}")
+    host.run(f"ip addr add fd09::{number}/64 dev {name} nodad")
+    host.run(f"ip link set {name} up")
+
+
+def status(host, name):
+    return next(one for one in json.loads(host.out([HATSD, "show", "--json"]))["interfaces"] if one["name"] == name)
+
+
+class Encap:
+    """Two hosts joined by a wire and, over it, one tunnel: tl on `left`, tr on `right`."""
+
+    def __init__(self, world, words, ends=V4, right_words=None, mtu=1500):
+        self.left, self.right = world.host("left"), world.host("right")
+        world.wire(self.left, self.right, ["192.0.2.1/24", "2001:db8::1/64"], ["192.0.2.2/24", "2001:db8::2/64"],
+                   mtu=mtu)
+        add(self.left, "tl", words, ends[0], ends[1])
+        add(self.right, "tr", right_words or words, ends[1], ends[0])
+        dress(self.left, "tl", 1)
+        dress(self.right, "tr", 2)
+
+    def mtu(self):
+        return int(self.left.out("cat /sys/class/net/tl/mtu"))
+
+
+def inner(families, number):
+    return [f"10.9.0.{number}" if family == 4 else f"fd09::{number}" for family in families]
+
+
+def test_each_kind_carries_ping_of_its_families_both_ways():
+    for name, words, ends, families, added in KINDS:
+        with World() as world:
+            pair = Encap(world, words, ends)
+            assert pair.mtu() == 1500 - added, (name, pair.mtu())
+            for address in inner(families, 2):
+                pair.left.ping(address)
+            for address in inner(families, 1):
+                pair.right.ping(address)
+
+
+def test_each_kind_carries_tcp_both_ways():
+    need("iperf3")
+    for name, words, ends, families, _ in KINDS:
+        with World() as world:
+            pair = Encap(world, words, ends)
+            for client, server, number in ((pair.left, pair.right, 2), (pair.right, pair.left, 1)):
+                for address in inner(families, number):
+                    rate, _ = iperf(client, server, address, 1)
+                    assert rate > 20e6, (name, address, rate)
+
+
+def test_packets_up_to_the_mtu_pass_and_flood_pings_are_not_lost():
+    for name, words, ends, families, _ in KINDS:
+        with World() as world:
+            pair = Encap(world, words, ends)
+            for address in inner(families, 2):
+                headers = 48 if ":" in address else 28
+                for size in (0, 1, 500, pair.mtu() - headers):
+                    pair.left.ping(address, 1, size, options=("-M", "do"))
+                done = pair.left.ping(address, 1, pair.mtu() - headers + 1, check=False, options=("-M", "do"))
+                assert done.returncode != 0, f"{name}: a packet over the MTU with DF must not pass"
+                pair.left.run(f"ping -q -f -c 1000 {address}")
+
+
+def test_the_link_looks_as_the_kernels_does():
+    with World() as world:
+        pair = Encap(world, "mode gre ttl 255")
+        flags = re.search(r"<(.*)>", pair.left.out("ip link show tl")).group(1).split(",")
+        assert {"POINTOPOINT", "NOARP", "UP", "LOWER_UP"} == set(flags), flags
+        assert "fe80::" in pair.left.out("ip -6 addr show dev tl"), "no link-local address"
+        assert pair.left.out("cat /proc/sys/net/ipv6/conf/tl/accept_ra") == "0"
+        pair.left.run("ip link set tl down")
+        assert "fe80::" not in pair.left.out("ip -6 addr show dev tl")
+        pair.left.run("ip link set tl up")
+        until(lambda: "fe80::" in pair.left.out("ip -6 addr show dev tl"), what="the link-local address is back")
+
+
+def icmp_errors_sent(host):
+    """Errors, not neighbour or multicast messages, that the host has sent."""
+    keys, values = [line.split() for line in host.out("cat /proc/net/snmp").splitlines() if line.startswith("Icmp:")]
+    total = int(values[keys.index("OutDestUnreachs")]) + int(values[keys.index("OutParmProbs")])
+    for line in host.out("cat /proc/net/snmp6").splitlines():
+        name, value = line.split()
+        if name in ("Icmp6OutDestUnreachs", "Icmp6OutParmProblems"):
+            total += int(value)
+    return total
+
+
+def test_a_wrong_key_and_strangers_meet_silence():
+    with World() as world:
+        pair = Encap(world, "mode gre ttl 255 key 1", right_words="mode gre ttl 255 key 2")
+        stranger = world.host("stranger")
+        world.wire(stranger, pair.right, ["198.51.100.1/24"], ["198.51.100.2/24"], right_name="eth1")
+        add(stranger, "ts", "mode gre ttl 255 key 2", "198.51.100.1", "198.51.100.2")
+        dress(stranger, "ts", 3)
+        before = icmp_errors_sent(pair.right)
+        for host in (pair.left, stranger):
+            assert host.ping("10.9.0.2", 3, wait=1, check=False).returncode != 0
+        assert icmp_errors_sent(pair.right) == before, "the daemon's host answered a stranger"
+        strays = until(lambda: status(pair.right, "tr")["process_strays"], what="strays")
+        assert strays["wrong_key"] >= 3, strays
+        assert status(pair.right, "tr")["rx_packets"] == 0
+
+
+def narrow_world(world, words, ends, narrow=1400):
+    """left - router - right; the router's second link is narrow."""
+    left, router, right = world.host("left"), world.host("router"), world.host("right")
+    world.wire(left, router, ["192.0.2.1/24", "2001:db8::1/64"], ["192.0.2.254/24", "2001:db8::fe/64"])
+    world.wire(router, right, ["198.51.100.254/24", "2001:db8:1::fe/64"], ["198.51.100.1/24", "2001:db8:1::1/64"],
+               left_name="eth1", mtu=narrow)
+    router.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
+    for host, v4, v6 in ((left, "192.0.2.254", "2001:db8::fe"), (right, "198.51.100.254", "2001:db8:1::fe")):
+        host.run(f"ip route add default via {v4}")
+        host.run(f"ip -6 route add default via {v6}")
+    add(left, "tl", words, ends[0], ends[1])
+    add(right, "tr", words, ends[1], ends[0])
+    dress(left, "tl", 1)
+    dress(right, "tr", 2)
+    return left, router, right
+
+
+def test_a_narrower_path_is_told_to_the_inner_sender():
+    for name, words, _, families, added in KINDS:
+        v6 = "over ipv6" in name
+        ends = ("2001:db8::1", "2001:db8:1::1") if v6 else ("192.0.2.1", "198.51.100.1")
+        with World() as world:
+            left, _, _ = narrow_world(world, words, ends)
+            for family, address in zip(families, inner(families, 2)):
+                headers = 48 if family == 6 else 28
+                size = 1440 - headers
+                left.ping(address, 1, 56)
+                # The first two are lost: one draws the router's error, the next one ours.
+                done = left.ping(address, 6, size, interval=0.2, check=False, options=("-M", "do"))
+                told = f"mtu = {1400 - added}" if family == 4 else f"mtu={1400 - added}"
+                assert told in done.stdout, (name, address, done.stdout, done.stderr)
+                left.ping(address, 2, 1400 - added - headers, options=("-M", "do"))
+                assert f"mtu {1400 - added}" in left.out(f"ip route get {address}"), (name, address)
+            shown = status(left, "tl")
+            assert shown["path_mtu"] == 1400 and shown["path_mtu_learned"], shown
+            if harness.shutil.which("iperf3"):
+                rate, _ = iperf(left, world.hosts[2], inner(families, 2)[0], 1)
+                assert rate > 5e6, (name, rate)
+
+
+def test_an_absent_local_address_or_route_waits_and_does_not_fail():
+    with World() as world:
+        left, right = world.host("left"), world.host("right")
+        world.wire(left, right, ["192.0.2.1/24"], ["192.0.2.2/24"])
+        add(left, "tl", "mode gre ttl 255", "192.0.2.9", "192.0.2.2")
+        add(right, "tr", "mode gre ttl 255", "192.0.2.2", "192.0.2.9")
+        dress(left, "tl", 1)
+        dress(right, "tr", 2)
+        assert "192.0.2.9" in status(left, "tl")["waiting"]
+        left.run("ip addr add 192.0.2.9/24 dev eth0")
+        until(lambda: status(left, "tl")["waiting"] is None, what="the address is noticed")
+        left.ping("10.9.0.2")
+        left.run("ip addr del 192.0.2.9/24 dev eth0")
+        until(lambda: status(left, "tl")["waiting"] is not None, what="its going is noticed")
+
+
+def test_a_thousand_tunnels_in_one_process():
+    count, used = 1000, (1, 500, 1000)
+    with World() as world:
+        left, right = world.host("left"), world.host("right")
+        world.wire(left, right, ["192.0.2.1/24"], ["192.0.2.2/24"])
+        for host, name, numbers, ends in ((left, "tl", range(1, count + 1), V4), (right, "tr", used, V4[::-1])):
+            # As a script would drive ip(8).
+            host.sh("".join(f"{HATSD} tunnel add {name}{i} mode gre ttl 255 key {i} local {ends[0]} remote {ends[1]}\n"
+                            for i in numbers), timeout=280)
+            for place, i in enumerate(used):
+                host.run(f"ip addr add 10.{place}.0.{1 if host is left else 2}/24 dev {name}{i}")
+                host.run(f"ip link set {name}{i} up")
+        for place, _ in enumerate(used):
+            left.ping(f"10.{place}.0.2")
+        shown = json.loads(left.out([HATSD, "show", "--json"], timeout=60))["interfaces"]
+        assert len(shown) == count and len({one["pid"] for one in shown}) == 1, len(shown)
+        pid = shown[0]["pid"]
+
+        def ticks():
+            with open(f"/proc/{pid}/stat") as stat:
+                return sum(map(int, stat.read().rsplit(")", 1)[1].split()[11:13]))
+        before = ticks()
+        time.sleep(3)
+        assert ticks() - before < 30, "a thousand idle tunnels keep the processor busy"
+        with open(f"/proc/{pid}/status") as text:
+            print(re.search(r"VmRSS:\s+(.*)", text.read()).group(0), flush=True)
+        left.hatsd("down", "--all", timeout=120)
+        assert "tl1" not in left.out("ip -br link")
+
+
+def test_tunnels_alike_on_the_wire_are_refused_by_name():
+    with World() as world:
+        pair = Encap(world, "mode gre ttl 255")
+        done = pair.left.hatsd("tunnel", "add", "t2", "mode", "ip6gre", "local", V4[0], "remote", V4[1], check=False)
+        assert done.returncode != 0 and "tl" in done.stderr, done.stderr
+        assert "t2" not in pair.left.out("ip -br link")
+        pair.left.ping("10.9.0.2")
+
+
+def turn_gro_on(sender, receiver):
+    """Makes veth behave as a real NIC: single packets on the wire, merged by the receiver (formats.md 5.5)."""
+    sender.run("ethtool -K eth0 tso off gso off")
+    receiver.run("ethtool -K eth0 gro on")
+    receiver.sh("echo 2000000 > /sys/class/net/eth0/gro_flush_timeout; echo 5 > /sys/class/net/eth0/napi_defer_hard_irqs")
+
+
+def test_receives_that_gro_has_merged_pass_and_are_forwarded():
+    need("iperf3", "ethtool")
+    for name, words, ends, families, _ in KINDS[:1] + KINDS[3:5]:
+        for mss in (300, 536, 1400):
+            with World() as world:
+                pair = Encap(world, words, ends)
+                third = world.host("third")
+                world.wire(pair.right, third, ["10.8.0.1/24", "fd08::1/64"], ["10.8.0.2/24", "fd08::2/64"],
+                           left_name="eth1")
+                pair.right.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
+                pair.left.run("ip route add 10.8.0.0/24 dev tl")
+                pair.left.run("ip -6 route add fd08::/64 dev tl")
+                third.run("ip route add default via 10.8.0.1")
+                third.run("ip -6 route add default via fd08::1")
+                turn_gro_on(pair.left, pair.right)
+                turn_gro_on(pair.right, pair.left)
+                for family in families:
+                    for server, address in ((pair.right, inner((family,), 2)[0]),
+                                            (third, "10.8.0.2" if family == 4 else "fd08::2")):
+                        rate, _ = iperf(pair.left, server, address, 1, ["-M", str(mss)])
+                        assert rate > 5e6, (name, mss, address, rate)
+                print(f"{name}, MSS {mss}: {status(pair.right, 'tr')['merged_receives']} merged receives", flush=True)
+                if "ipv6" not in name:
+                    assert status(pair.right, "tr")["merged_receives"] > 0, "GRO merged nothing: the test proves nothing"
+
+
+def test_a_peer_with_a_larger_mtu_gets_through():
+    with World() as world:
+        pair = Encap(world, "mode gre ttl 255", mtu=3000)
+        pair.right.run("ip link set tr mtu 1400")
+        pair.left.ping("10.9.0.2", 3, 2000)
+
+
+def test_change_and_del():
+    with World() as world:
+        pair = Encap(world, "mode gre ttl 255")
+        pair.left.hatsd("tunnel", "change", "tl", "key", "7")
+        assert pair.left.ping("10.9.0.2", 1, wait=1, check=False).returncode != 0
+        pair.right.hatsd("tunnel", "change", "tr", "key", "7")
+        pair.left.ping("10.9.0.2")
+        pair.left.hatsd("tunnel", "del", "tl")
+        assert "tl" not in pair.left.out("ip -br link")
+
+
+harness.main(globals())

@@ -64,7 +64,8 @@ int set_receive_options(int fd, Family family) {
 }
 
 // PROBE sets DF like DO does, but DO also refuses what is larger than the path MTU that the kernel has
-// learned.
+// learned. IPv6's PROBE refuses too much: Linux __ip6_append_data counts a destination option twice. OMIT
+// looks at the device's MTU, too, but makes fragments where PROBE refuses.
 int set_send_options(int fd, Family family, RawMode mode) {
   const bool fragmentable = mode == RawMode::fragmentable;
   if (family == Family::v4) {
@@ -73,8 +74,7 @@ int set_send_options(int fd, Family family, RawMode mode) {
   }
   // The flow label of each packet is in the name that it is sent to.
   if (const int error = set_int(fd, IPPROTO_IPV6, IPV6_FLOWINFO_SEND, 1); error != 0) return error;
-  return set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER,
-                 fragmentable ? IPV6_PMTUDISC_DONT : IPV6_PMTUDISC_PROBE);
+  return set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, fragmentable ? IPV6_PMTUDISC_DONT : IPV6_PMTUDISC_OMIT);
 }
 
 // One comparison each, which jumps to the end if it succeeds.

@@ -17,7 +17,8 @@ namespace hats::transport {
 enum class RawMode : uint8_t {
   fragmentable,     // DF clear; the kernel fragments to the path MTU that it believes in. IPv6: likewise
   dont_fragment,    // DF set; refused (EMSGSIZE) above the device's MTU alone: what the kernel has learned of
-                    // the path, or a route's mtu, does not count, because ours are the senders of ICMP errors
+                    // the path, or a route's mtu, does not count, because ours are the senders of ICMP
+                    // errors. IPv6: above the device's MTU not refused, but fragmented
   header_included,  // the bytes begin with the IPv4 header, DF and all; never fragmented. IPv4 only (EINVAL)
 };
 

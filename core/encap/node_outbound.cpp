@@ -95,14 +95,15 @@ Fit fit_v4(const TunnelConfig& config, const Inner& inner, uint32_t room, uint32
   return inner.size <= room ? Fit{} : Fit{.too_big = room};
 }
 
-// RFC 2473 7.1, 7.2.
+// RFC 2473 7.1, 7.2. What fits is sent in one mode, small or large: two modes are two sockets, between which
+// packets lose their order.
 Fit fit_v6(const Inner& inner, uint32_t room, uint32_t most) noexcept {
+  if (inner.size <= room) return {};
   if (inner.v4 && !inner.dont_fragment) {
     return inner.size <= most ? Fit{SendMode::fragmentable, {}} : Fit{.too_big = most};
   }
   const uint32_t least = inner.v4 ? packet::kMinMtuV4 : packet::kMinMtuV6;
-  if (inner.size <= least) return {SendMode::fragmentable, {}};
-  return inner.size <= room ? Fit{} : Fit{.too_big = std::max(room, least)};
+  return inner.size <= least ? Fit{SendMode::fragmentable, {}} : Fit{.too_big = std::max(room, least)};
 }
 
 // `limit_at`: where an inner encapsulation limit lies. `path`: its MTU, 0 if unknown.

@@ -185,6 +185,17 @@ TEST(EncapPathMtuTest, OverIpv6TheOuterPacketIsFragmentedWhereTheInnerOneMayNotB
   expect_sent(t, inner_of(true, 1'500, false), SendMode::fragmentable);
 }
 
+// Packets of one flow must not overtake each other between two sockets.
+TEST(EncapPathMtuTest, OverIpv6WhatFitsIsSentInOneModeWhateverItsSize) {
+  PathTunnel t(over_v6());
+  for (const bool v4 : {true, false}) {
+    for (const uint32_t size : {68u, 1'280u, 1'281u, 1'448u}) {
+      expect_sent(t, inner_of(v4, size), SendMode::dont_fragment);
+      expect_sent(t, inner_of(v4, size, false), SendMode::dont_fragment);
+    }
+  }
+}
+
 TEST(EncapPathMtuTest, AnAbsurdlyNarrowRouteTellsTheLeastThatTheFamilyAllows) {
   PathTunnel t(TunnelConfig{}, 10);
   expect_too_big(t, inner_of(true, 100), 68);

@@ -165,12 +165,30 @@ TEST_P(LoopRawWireTest, LargerThanTheLinkIsFragmentedOrRefused) {
 
   for (const Family family : {Family::v4, Family::v6}) {
     const uint32_t header = family == Family::v4 ? 20 : 40;
-    EXPECT_EQ(send_one(far(family), family, RawMode::dont_fragment, 1'401 - header), EMSGSIZE);
     EXPECT_EQ(send_one(far(family), family, RawMode::dont_fragment, 1'400 - header), 0);
     const auto got = capture.next(family, kGre);
     ASSERT_TRUE(got);
     EXPECT_EQ(got->size(), 1'400U);
   }
+  EXPECT_EQ(send_one(far(Family::v4), Family::v4, RawMode::dont_fragment, 1'381), EMSGSIZE);
+  EXPECT_EQ(send_one(far(Family::v6), Family::v6, RawMode::dont_fragment, 1'361), 0);
+  ASSERT_TRUE(capture.next(Family::v6, 44));
+  ASSERT_TRUE(capture.next(Family::v6, 44));
+}
+
+TEST_P(LoopRawWireTest, WithAnEncapsulationLimitTheLinkIsFilledToTheLastByte) {
+  const Capture capture("hu-w0");
+  add(Family::v6, RawMode::dont_fragment);
+  RawSend send = to(far(Family::v6));
+  const auto data = numbered(1, 1'400 - 40 - 8);
+  send.data = data.data();
+  send.size = static_cast<uint32_t>(data.size());
+  send.encapsulation_limit = 4;
+  loop->send_raw(kSender, std::move(send));
+  EXPECT_TRUE(run_until_sent(1).empty());
+  const auto got = capture.next(Family::v6, 60);
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->size(), 1'400U);
 }
 
 TEST_P(LoopRawWireTest, AHeaderOfOnesOwnLeavesAsItIs) {

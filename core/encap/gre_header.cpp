@@ -75,4 +75,8 @@ bool gre_checksum_good(ByteView bytes) noexcept {
   return packet::finish(packet::sum_of(bytes)) == 0;
 }
 
+bool gre_checksum_unfinished(ByteView bytes) noexcept {
+  return load_be16(&bytes[kGreChecksumAt]) == 0;
+}
+
 }  // namespace hats::encap

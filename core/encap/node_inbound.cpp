@@ -110,7 +110,8 @@ void Node::work(InboundBatch& batch) noexcept {
     // The checksum that GRO leaves is the first part's: it verified each part's before it merged them, and so
     // does not merge without (Linux gre_gro_receive, gre_gro_complete).
     if (job.has_checksum && !job.merged) {
-      job.checksum_good = gre_checksum_good(received.bytes.subspan(job.header));
+      const ByteView gre = received.bytes.subspan(job.header);
+      job.checksum_good = gre_checksum_unfinished(gre) || gre_checksum_good(gre);
     }
   }
 }

@@ -71,7 +71,8 @@ class Reference {
     if (key != config_.in_key) return {{}, StrayReason::wrong_key, {}};
 
     const unsigned protocol = get16(gre, 2);
-    if (checksum_at && naive_sum(gre.data(), gre.size()) != 0xffff)
+    const bool unfinished = checksum_at && get16(gre, *checksum_at) == 0;
+    if (checksum_at && !unfinished && naive_sum(gre.data(), gre.size()) != 0xffff)
       return {DropReason::rx_checksum_bad, {}, {}};
     if (protocol == 0) return {DropReason::rx_unknown_protocol, {}, {}};
     if (config_.in_checksum && !checksum_at) return {DropReason::rx_checksum_missing, {}, {}};

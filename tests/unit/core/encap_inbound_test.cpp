@@ -220,6 +220,23 @@ TEST(EncapInboundTest, AChecksumIsVerifiedWhetherOrNotItIsDemanded) {
   }
 }
 
+// A kernel on the same machine leaves it to a network card that there is none of, and writes zero.
+TEST(EncapInboundTest, AChecksumOfZeroIsOneThatNoCardHasFinished) {
+  for (const bool demanded : {false, true}) {
+    TunnelConfig config;
+    config.in_checksum = demanded;
+    OneTunnel t(config);
+    Bytes unfinished = OuterV4{}.packet(Gre{.checksum = true}.packet(inner_v4()));
+    constexpr size_t kChecksumAt = 24;
+    ASSERT_NE(unfinished[kChecksumAt] | unfinished[kChecksumAt + 1], 0);
+    unfinished[kChecksumAt] = unfinished[kChecksumAt + 1] = 0;
+    EXPECT_EQ(t.receive({unfinished}).size(), 1u);
+    unfinished[kChecksumAt + 1] = 1;
+    EXPECT_TRUE(t.receive({unfinished}).empty());
+    EXPECT_EQ(t.drops(DropReason::rx_checksum_bad), 1u);
+  }
+}
+
 TEST(EncapInboundTest, AMissingChecksumIsDroppedOnlyIfDemanded) {
   TunnelConfig config;
   config.in_checksum = true;

@@ -86,10 +86,11 @@ def prepare(host, side, tunnels):
 
 
 class Bird:
-    def __init__(self, host, world, side, tunnels, bfd=True):
+    def __init__(self, host, world, side, tunnels, bfd=True, text=None):
+        """`text`: a configuration to run in place of the one made of `tunnels`."""
         self.host, self.side, self.tunnels, self.bfd = host, side, tunnels, bfd
         self.socket = world.path(f"bird{side}.ctl")
-        path = world.file(f"bird{side}.conf", self.configuration(world.path(f"bird{side}.log")))
+        path = world.file(f"bird{side}.conf", text or self.configuration(world.path(f"bird{side}.log")))
         host.start(["bird", "-f", "-c", path, "-s", self.socket, "-P", world.path(f"bird{side}.pid")])
         until(lambda: os.path.exists(self.socket), what="BIRD's socket")
 
@@ -178,7 +179,8 @@ class Bird:
 class Frr:
     DAEMONS = ("zebra", "staticd", "bfdd", "bgpd", "ospfd", "ospf6d")
 
-    def __init__(self, host, world, side, tunnels):
+    def __init__(self, host, world, side, tunnels, text=None):
+        """`text`: as of Bird."""
         self.host, self.side, self.tunnels = host, side, tunnels
         self.space = f"side{side}"
         user, group = pwd.getpwnam("frr").pw_uid, grp.getgrnam("frr").gr_gid
@@ -195,7 +197,7 @@ class Frr:
             host.start([f"/usr/lib/frr/{daemon}", "-N", self.space, "-A", "127.0.0.1", "-P", "0"],
                        log=world.path(f"{daemon}{side}.log"))
             until(lambda: os.path.exists(f"/run/frr/{self.space}/{daemon}.vty"), what=f"{daemon} of FRR")
-        path = world.file(f"frr{side}.conf", self.configuration())
+        path = world.file(f"frr{side}.conf", text or self.configuration())
         host.run(["vtysh", "-N", self.space, "-f", path])
 
     def configuration(self):

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The units that are installed and the manual, as their own checkers see them.
+# The units and examples that are installed and the manual, as their own checkers see them.
 #   packaging_test.sh BUILD SOURCE
 # BUILD has been configured; the program need not be built: a stand-in takes its place in the units.
 set -eu
@@ -54,5 +54,17 @@ if command -v systemd-analyze >/dev/null; then
 else
   echo "SKIPPED: the units: systemd-analyze is not installed"
 fi
+examples=$source/tools/packaging/examples
+if command -v bird >/dev/null; then
+  for file in "$examples"/bird-*.conf; do check "BIRD takes ${file##*/}" bird -p -c "$file"; done
+else
+  echo "SKIPPED: the examples for BIRD: bird2 is not installed"
+fi
+if command -v vtysh >/dev/null; then
+  for file in "$examples"/frr-*.conf; do check "FRR takes ${file##*/}" vtysh -C -f "$file"; done
+else
+  echo "SKIPPED: the examples for FRR: frr is not installed"
+fi
+
 [ $ran = 1 ] || exit 77
 exit $failed

@@ -19,19 +19,31 @@ namespace {
 
 /// How long `down` waits for a link to vanish after its process has answered.
 constexpr auto kLinkGoneTimeout = 10s;
+/// How long `up` waits for the link of a process that was killed.
+constexpr auto kLettingGoTimeout = 2s;
 
 bool link_exists(const std::string& name) {
   auto netlink = tun::Netlink::open();
   return netlink && netlink->link(name).has_value();
 }
 
-bool wait_until_gone(const std::string& name) {
-  const auto end = std::chrono::steady_clock::now() + kLinkGoneTimeout;
+bool wait_until_gone(const std::string& name, std::chrono::milliseconds timeout) {
+  const auto end = std::chrono::steady_clock::now() + timeout;
   while (link_exists(name)) {
     if (std::chrono::steady_clock::now() > end) return false;
     std::this_thread::sleep_for(5ms);
   }
   return true;
+}
+
+/// A TUN that nobody serves: its process was killed, and the kernel (io_uring's above all) is still letting
+/// go of it.
+bool is_left_by_the_dead(const std::string& name) {
+  auto netlink = tun::Netlink::open();
+  const auto link = netlink ? netlink->link(name) : std::unexpected(0);
+  if (!link || link->kind != "tun") return false;
+  const auto live = all_live_interfaces();
+  return live && find_interface(*live, name) == nullptr && wait_until_gone(name, kLettingGoTimeout);
 }
 
 AppError alike(const InterfaceFile& file, const std::string& other) {
@@ -55,7 +67,7 @@ int complain(const AppError& error) {
 }
 
 AppResult<void> check_name_is_free(const std::string& name) {
-  if (link_exists(name)) {
+  if (link_exists(name) && !is_left_by_the_dead(name)) {
     std::string text = name + ": the interface exists already";
     if (const auto live = all_live_interfaces()) {
       if (const auto* ours = find_interface(*live, name)) {
@@ -103,7 +115,9 @@ AppResult<void> take_down(const std::vector<LiveInterface>& all, const std::stri
       !done) {
     return std::unexpected(done.error());
   }
-  if (live->here && !wait_until_gone(name)) return fail(name + ": the link is still there");
+  if (live->here && !wait_until_gone(name, kLinkGoneTimeout)) {
+    return fail(name + ": the link is still there");
+  }
   return {};
 }
 

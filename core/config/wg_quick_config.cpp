@@ -17,7 +17,9 @@ bool valid_interface_name(std::string_view name) noexcept {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
            c == '=' || c == '+' || c == '.' || c == '-';
   };
-  return !name.empty() && name.size() <= kLongestInterfaceName && name != "." && name != ".." &&
+  // "all" and "default" are taken in /proc/sys/net/*/conf, where each interface has a folder: EINVAL.
+  const bool reserved = name == "." || name == ".." || name == "all" || name == "default";
+  return !name.empty() && name.size() <= kLongestInterfaceName && !reserved &&
          std::all_of(name.begin(), name.end(), allowed);
 }
 
@@ -28,6 +30,9 @@ std::string interface_name_fault(std::string_view name) {
   if (name.size() > kLongestInterfaceName) {
     return quoted(name) + " has " + std::to_string(name.size()) +
            " characters; an interface name has at most " + std::to_string(kLongestInterfaceName);
+  }
+  if (name == "all" || name == "default") {
+    return quoted(name) + " is a word of the kernel's for every interface; choose another name";
   }
   return quoted(name) + " is not an interface name; it is made of letters, digits and _ = + . -";
 }

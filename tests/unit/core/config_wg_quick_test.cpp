@@ -293,7 +293,8 @@ TEST(WgQuickTest, WhatIsTakenButDoubtfulDrawsAWarning) {
 TEST(WgQuickTest, InterfaceNamesFollowTheKernelsRules) {
   for (const char* good : {"wg0", "a", "fifteen-letters", "a=b+c.d-e_f"})
     EXPECT_TRUE(valid_interface_name(good)) << good;
-  for (const char* bad : {"", ".", "..", "sixteen-letters1", "a/b", "a b", "{name}", "a:b"}) {
+  for (const char* bad :
+       {"", ".", "..", "sixteen-letters1", "a/b", "a b", "{name}", "a:b", "all", "default"}) {
     EXPECT_FALSE(valid_interface_name(bad)) << bad;
   }
 }
@@ -304,6 +305,7 @@ TEST(WgQuickTest, WhyANameIsNoneIsSaid) {
             "'sixteen-letters1' has 16 characters; an interface name has at most 15");
   EXPECT_NE(interface_name_fault("{name}").find("placeholder {name} of the guide"), std::string::npos);
   EXPECT_NE(interface_name_fault("a b").find("letters, digits and"), std::string::npos);
+  EXPECT_NE(interface_name_fault("all").find("choose another name"), std::string::npos);
   EXPECT_NE(interface_name_fault("").find("no name"), std::string::npos);
 }
 

@@ -28,11 +28,16 @@ namespace {
 /// One `tunnel add` at a time: two that come together must not each start a process. The lock is on the
 /// folder itself, so that nothing is left of it.
 transport::UniqueFd lock_adding() {
-  (void)mkdir(kRunDirectory, 0700);
-  transport::UniqueFd fd(open(kRunDirectory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  while (fd && flock(fd.get(), LOCK_EX) != 0 && errno == EINTR) {
+  while (true) {
+    (void)mkdir(kRunDirectory, 0700);
+    transport::UniqueFd fd(open(kRunDirectory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    while (fd && flock(fd.get(), LOCK_EX) != 0 && errno == EINTR) {
+    }
+    // The last process to end, or an add that failed, has taken away what we waited for: others lock the
+    // next one.
+    struct stat folder{};
+    if (!fd || fstat(fd.get(), &folder) != 0 || folder.st_nlink != 0) return fd;
   }
-  return fd;
 }
 
 const LiveInterface* process_for_tunnels(const std::vector<LiveInterface>& all) {
@@ -40,6 +45,24 @@ const LiveInterface* process_for_tunnels(const std::vector<LiveInterface>& all) 
     if (live.born_here && live.status.value("accepts_tunnels", false)) return &live;
   }
   return nullptr;
+}
+
+/// What `add` does under its lock, which is given away only where a process is started: this one then waits
+/// for it, lock in hand.
+int add_alone(InterfaceFile file, const std::vector<std::string>& words, const Settings& settings,
+              transport::UniqueFd& lock) {
+  if (auto free = check_name_is_free(file.name); !free) return complain(free.error());
+  if (auto free = check_wire_is_free(file, {}); !free) return complain(free.error());
+  const auto all = all_live_interfaces();
+  if (!all) return complain(all.error());
+  if (const LiveInterface* process = process_for_tunnels(*all)) {
+    const json request = {{"op", "tunnel_add"}, {"name", file.name}, {"words", words}};
+    if (auto done = control_request(process->socket, request); !done) return complain(done.error());
+    return 0;
+  }
+  std::vector<InterfaceFile> files;
+  files.push_back(std::move(file));
+  return launch_files(std::move(files), settings, std::move(lock));
 }
 
 int add(const config::TunnelCommand& command, const std::vector<std::string>& words,
@@ -57,18 +80,10 @@ int add(const config::TunnelCommand& command, const std::vector<std::string>& wo
   file->path.clear();
 
   transport::UniqueFd lock = lock_adding();
-  if (auto free = check_name_is_free(command.name); !free) return complain(free.error());
-  if (auto free = check_wire_is_free(*file, {}); !free) return complain(free.error());
-  const auto all = all_live_interfaces();
-  if (!all) return complain(all.error());
-  if (const LiveInterface* process = process_for_tunnels(*all)) {
-    const json request = {{"op", "tunnel_add"}, {"name", command.name}, {"words", words}};
-    if (auto done = control_request(process->socket, request); !done) return complain(done.error());
-    return 0;
-  }
-  std::vector<InterfaceFile> files;
-  files.push_back(std::move(*file));
-  return launch_files(std::move(files), settings, std::move(lock));
+  const int code = add_alone(std::move(*file), words, settings, lock);
+  // Empty it is if nobody is served.
+  if (code != 0) (void)rmdir(kRunDirectory);
+  return code;
 }
 
 /// The live tunnel of that name; complains if there is none.

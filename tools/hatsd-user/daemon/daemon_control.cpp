@@ -51,8 +51,9 @@ void Daemon::control_tunnel_add(const std::string& name, const std::vector<std::
                                 ControlReply reply) {
   if (!accepts_tunnels()) return reply({{"error", "this process takes no further tunnels"}});
   InterfaceSources sources{.format = config::Format::ip_tunnel, .files = {{{}, join_words(words)}}};
-  const auto file = parse_interface_file(name, "tunnel", {}, std::move(sources));
+  auto file = parse_interface_file(name, "tunnel", {}, std::move(sources));
   if (!file) return reply(outcome(std::unexpected(file.error())));
+  file->path.clear();  // words of a command are no file
   const auto made = add(interface_options(*file, settings_));
   reply(made ? json::object() : outcome(std::unexpected(made.error())));
 }

@@ -87,7 +87,7 @@ AppResult<void> EncapInterface::start() {
   if (!tun) return std::unexpected(tun.error());
   const auto id =
       around_.worker.call([&] { return hub_.add(tunnel_config_, mtu(), name(), std::move(*sockets)); });
-  if (!id) return fail(name() + ": " + alike_text(id.error()));
+  if (!id) return fail(name() + ": " + alike_text(id.error()), kExitUsage);
   tunnel_ = around_.worker.add([&](uint32_t slot, const WorkerParts& parts) {
     return std::make_unique<EncapTunnel>(slot, std::move(*tun), parts, notices(), hub_, *id);
   });
@@ -134,7 +134,7 @@ AppResult<void> EncapInterface::change(const config::TunnelSpec& spec, const enc
   if (!sockets) return fail(name() + ": " + sockets.error());
   const auto done = around_.worker.call(
       [&] { return hub_.change(read_clocks(), tunnel_->id(), tunnel, std::move(*sockets)); });
-  if (!done) return fail(name() + ": " + alike_text(done.error()));
+  if (!done) return fail(name() + ": " + alike_text(done.error()), kExitUsage);
   const uint32_t before = encap::overhead(tunnel_config_), after = encap::overhead(tunnel);
   spec_ = spec;
   tunnel_config_ = tunnel;

@@ -269,6 +269,24 @@ def ask(pid, request):
         assert "error" not in reply, reply
 
 
+def test_an_underlay_that_comes_again_is_used_again():
+    with World() as world:
+        left, right = world.host("left"), world.host("right")
+        link = lambda: world.wire(left, right, ["192.0.2.1/24"], ["192.0.2.2/24"])
+        link()
+        add(left, "tl", "mode gre ttl 255 dev eth0", *V4)
+        add(right, "tr", "mode gre ttl 255", *V4[::-1])
+        dress(left, "tl", 1)
+        dress(right, "tr", 2)
+        left.ping("10.9.0.2")
+        left.run("ip link del eth0")
+        until(lambda: status(left, "tl")["waiting"] is not None, what="its going is noticed")
+        left.run("ip link add spare type bridge")  # takes the index that would be next
+        link()
+        until(lambda: status(left, "tl")["waiting"] is None, what="its coming back is noticed")
+        left.ping("10.9.0.2")
+
+
 def test_a_thousand_tunnels_in_one_process():
     count, used = 1000, (1, 2, 500, 1000)
     with World() as world:

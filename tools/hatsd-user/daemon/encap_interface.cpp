@@ -220,7 +220,18 @@ uint32_t EncapInterface::path_mtu(const tun::Route& route) const {
   return link ? link->mtu : 0;
 }
 
+void EncapInterface::follow_underlay() {
+  if (spec_.underlay.empty()) return;
+  const uint32_t now_has = if_nametoindex(spec_.underlay.c_str());
+  if (now_has == 0 || now_has == tunnel_config_.underlay) return;
+  encap::TunnelConfig moved = tunnel_config_;
+  moved.underlay = now_has;
+  spdlog::info("{}: {} is back, as link {}", name(), spec_.underlay, now_has);
+  if (const auto done = change(spec_, moved); !done) spdlog::warn("{}", done.error().message);
+}
+
 void EncapInterface::check_routes() {
+  follow_underlay();
   const auto route = find_path();
   encap::PathInfo path;
   if (route) {

@@ -45,6 +45,8 @@ class EncapInterface final : public Interface {
   std::expected<RawChannel, std::string> sockets_for(const encap::TunnelConfig& tunnel);
   AppResult<void> change(const config::TunnelSpec& spec, const encap::TunnelConfig& tunnel);
   void follow_overhead(uint32_t before, uint32_t after);
+  /// A link that goes and comes again under the same name has another index then.
+  void follow_underlay();
   std::expected<tun::Route, std::string> find_path() const;
   [[nodiscard]] uint32_t path_mtu(const tun::Route& route) const;
   int set_link(uint32_t mtu, bool up) override;

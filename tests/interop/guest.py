@@ -21,7 +21,7 @@ from harness import SKIPPED, Skip, command, need, skip, until  # noqa: E402
 MODULES = ("virtio_pci", "virtio_net", "tun", "veth", "wireguard", "ip_gre", "ip6_gre", "sit", "ipip", "udp_tunnel",
            "ip6_udp_tunnel", "nf_tables", "dummy")
 # bash, because busybox's shell prefers its own ip and ping to those in PATH
-PROGRAMS = ("bash", "ip", "wg", "iperf3", "ping", "ss", "tcpdump", "strace")
+PROGRAMS = ("bash", "ip", "wg", "iperf3", "ping", "ss", "tcpdump", "strace", "ethtool")
 
 INIT = """#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /tmp /run /var /root /etc /mnt
@@ -170,7 +170,7 @@ class Guest:
         self.process = host.start(
             ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", str(memory_mb), "-smp", "1", "-nographic",
              "-no-reboot", "-nodefaults", "-kernel", kernel, "-initrd", self.archive,
-             "-append", "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on",
+             "-append", "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on no_timer_check",
              "-serial", f"file:{self.console}", "-serial", f"unix:{self.socket_path},server=on,wait=off",
              "-netdev", f"tap,id=n0,ifname={tap},script=no,downscript=no",
              "-device", "virtio-net-pci,netdev=n0,romfile=", "-device", "virtio-rng-pci"],
@@ -179,7 +179,7 @@ class Guest:
         self.line = socket.socket(socket.AF_UNIX)
         self.line.connect(self.socket_path)
         self.buffer = b""
-        self._read_until(b"READY\r\n", b"READY\n", timeout=120)
+        self._read_until(b"READY\r\n", b"READY\n", timeout=300)
         os.remove(self.archive)
         self.kernel = self.sh("uname -r").strip()
 

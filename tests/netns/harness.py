@@ -161,8 +161,9 @@ class World:
         if kind is not None and kind is not Skip:
             self.tell()
         for host in self.hosts:
-            for name in live_interfaces(host):
-                host.run([HATSD, "down", name], check=False)
+            names = live_interfaces(host)
+            if names:
+                host.run([HATSD, "down", *names], check=False)
             host.close()
         shutil.rmtree(self.dir, ignore_errors=True)
         reports = sanitizer_reports()

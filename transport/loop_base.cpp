@@ -91,6 +91,7 @@ void LoopBase::remove(Tag tag) {
   if (!port) return;
   port->open = false;
   by_tag_.erase(tag);
+  if (last_raw_ == port) last_raw_ = nullptr;
   port->udp.queue.clear();
   port->raw.queue.clear();
   if (running_) finish(*port);
@@ -145,6 +146,10 @@ void LoopBase::send_raw(Tag tag, RawSend send) {
     ++counters_.sends_dropped;
     return;
   }
+  // The packets of one tunnel go by several sockets, which differ in their options: what waits on another one
+  // goes first, to keep their order.
+  if (last_raw_ != nullptr && last_raw_ != port && !last_raw_->blocked) flush(*last_raw_);
+  last_raw_ = port;
   enqueue(*port, port->raw.queue, QueuedRaw{.send = std::move(send), .resends = resends_});
 }
 

@@ -135,6 +135,7 @@ class LoopBase : public Loop {
   Lease copy_slab_;  // takes sends without a slab, one behind another
   uint32_t copy_used_ = 0;
   std::vector<Port*> dirty_;
+  Port* last_raw_ = nullptr;  // on which a raw packet was queued last
   std::vector<FailedSend<UdpSend>> failed_sends_;
   std::vector<FailedSend<RawSend>> failed_raw_;
   std::vector<FailedWrite> failed_writes_;

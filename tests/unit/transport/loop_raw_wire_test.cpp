@@ -191,6 +191,27 @@ TEST_P(LoopRawWireTest, WithAnEncapsulationLimitTheLinkIsFilledToTheLastByte) {
   EXPECT_EQ(got->size(), 1'400U);
 }
 
+// A tunnel's packets are spread over sockets by what they need; a receiver that checks sequence numbers drops
+// what was overtaken.
+TEST_P(LoopRawWireTest, PacketsKeepTheirOrderBetweenSockets) {
+  constexpr Tag kOther = 4;
+  const Capture capture("hu-w0");
+  add(Family::v4, RawMode::fragmentable);
+  auto other = open_raw_sender(Family::v4, kGre, RawMode::dont_fragment);
+  ASSERT_TRUE(other);
+  loop->add_raw(kOther, other->get());
+  constexpr uint32_t kCount = 20;
+  for (uint32_t i = 0; i < kCount; ++i) {
+    loop->send_raw(i % 3 == 0 ? kSender : kOther, numbered_packet(i, far(Family::v4)));
+  }
+  EXPECT_TRUE(run_until_sent(kCount).empty());
+  for (uint32_t i = 0; i < kCount; ++i) {
+    const auto got = capture.next(Family::v4, kGre);
+    ASSERT_TRUE(got);
+    EXPECT_EQ(number_of(&(*got)[20]), i);
+  }
+}
+
 TEST_P(LoopRawWireTest, AHeaderOfOnesOwnLeavesAsItIs) {
   const Capture capture("hu-w0");
   auto made = open_raw_sender(Family::v4, kGre, RawMode::header_included);

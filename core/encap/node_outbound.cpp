@@ -87,8 +87,10 @@ Fit fit_v4(const TunnelConfig& config, const Inner& inner, uint32_t room, uint32
   if (!config.path_mtu_discovery && !inner_df) {
     return inner.size <= most ? Fit{SendMode::fragmentable, {}} : Fit{.too_big = most};
   }
-  if (!inner.v4 && room < packet::kMinMtuV6) {
-    // RFC 4213 3.2.2, RFC 7676 3.2: what every IPv6 link must carry gets through, in fragments.
+  const bool fits_gre = config.kind == Kind::gre && inner.size <= room;
+  if (!inner.v4 && room < packet::kMinMtuV6 && !fits_gre) {
+    // RFC 4213 3.2.2, RFC 7676 3.2: what every IPv6 link must carry gets through, in fragments. On so narrow
+    // a path SIT never sets DF.
     return inner.size <= packet::kMinMtuV6 ? Fit{SendMode::fragmentable, {}}
                                            : Fit{.too_big = packet::kMinMtuV6};
   }

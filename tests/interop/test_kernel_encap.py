@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """hatsd-user's GRE, SIT, IPIP and GRE over IPv6 against the Linux kernel's own ip_gre, sit, ipip and ip6_gre."""
+import json
 import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import wire  # noqa: E402
+from guest import Guest  # noqa: E402
 from fates import Difference, Fate, differing, fates, sequence_fault  # noqa: E402
 from kernel_encap import LAN, Bench, Tunnel, inner  # noqa: E402
 import harness  # noqa: E402
-from harness import World, until  # noqa: E402
+from harness import HATSD, World, until  # noqa: E402
 
 PATH_MTU = 1500
 
@@ -161,7 +163,7 @@ def check_devices(bench):
         ours, kernels = bench.first_mtu(tunnel, 1), bench.first_mtu(tunnel, 2)
         assert ours == kernels, f"{tunnel}: MTU {ours}, the kernel's has {kernels}"
     # Of tunnels over IPv6 they are random; ours of ipip, which cannot carry any, has none.
-    made = {t for t in bench.tunnels if 6 in t.families and t.outer == 4}
+    made = [t for t in bench.tunnels if 6 in t.families and t.outer == 4]
     until(lambda: {t.device(1) for t in made} <= set(bench.link_locals(1)), what="link-local addresses")
     ours, kernels = bench.link_locals(1), bench.link_locals(2)
     for tunnel in made:
@@ -181,6 +183,70 @@ def test_what_goes_into_a_tunnel_comes_out_as_from_the_kernels():
         assert not complaints, f"{len(complaints)} packets fare otherwise than with the kernel"
         missing = [difference.reason for difference in DIFFERENCES if difference.reason not in seen]
         assert not missing, f"these differences do not occur: {missing}"
+
+
+# ---- TCP ----
+
+def check_tcp(megabytes):
+    """TCP both ways through a tunnel of each kind, with the offloads of both kernels on."""
+    with World() as world:
+        tunnels = [Tunnel("gre"), Tunnel("gre", "ttl 64 key 1 csum seq"), Tunnel("sit"), Tunnel("ipip"), Tunnel("ip6gre"),
+                   Tunnel("ip6gre", "csum encaplimit none")]
+        bench = Bench(world, tunnels, device_mtu=None)
+        server = bench.near.start("iperf3 -s -p 5201")
+        until(lambda: ":5201" in bench.near.out("ss -Hltn"), what="iperf3 server")
+        for tunnel in tunnels:
+            for family in tunnel.families:
+                for direction in ("", "-R"):
+                    # iperf3 counts until the sender has written all: what its socket still holds then is not counted
+                    report = json.loads(bench.guest.sh(
+                        f"iperf3 -J -c {tunnel.inside(1, family)} -n {megabytes + 8}M {direction}", timeout=300))
+                    received = report["end"]["sum_received"]
+                    print(f"{tunnel}, IPv{family} {direction or 'up'}: {received['bits_per_second'] / 1e6:.0f} Mbit/s")
+                    assert received["bytes"] >= megabytes << 20, (str(tunnel), direction, report["end"])
+        server.terminate()
+
+
+def test_tcp_passes_both_ways():
+    check_tcp(2)
+
+
+def test_twenty_megabytes_of_tcp_arrive_each_way():
+    check_tcp(20)
+
+
+def test_our_daemon_runs_on_the_older_kernel_and_meets_the_kernels_gre_there():
+    # Linux 6.1 has neither multishot reads nor USO for TUN
+    with World() as world:
+        guest = Guest(world, world.host("near"), programs=[HATSD], memory_mb=768)
+        guest.sh("""set -e
+            modprobe tun; modprobe veth; modprobe ip_gre; modprobe ip6_gre
+            ip netns add k; ip link add v0 type veth peer name v1 netns k
+            ip address add 192.0.2.1/24 dev v0; ip address add 2001:db8::1/64 dev v0 nodad; ip link set v0 up
+            ip -n k address add 192.0.2.2/24 dev v1; ip -n k address add 2001:db8::2/64 dev v1 nodad
+            ip -n k link set v1 up; ip -n k link set lo up""")
+        for backend in ("auto", "uring", "epoll"):
+            # a new tunnel of the kernel's each time: its sequence numbers go on where ours would begin anew
+            guest.sh(f"""set -e; export HATSD_IO={backend}
+                ip -n k link add k4 type gre local 192.0.2.2 remote 192.0.2.1 ttl 64 key 42 csum seq
+                ip -n k link add k6 type ip6gre local 2001:db8::2 remote 2001:db8::1
+                for n in 4 6; do
+                    ip -n k link set k$n up; ip -n k address add 10.61.$n.2/24 dev k$n
+                    ip -n k address add fd61:$n::2/64 dev k$n nodad
+                done
+                hatsd-user tunnel add t4 mode gre local 192.0.2.1 remote 192.0.2.2 ttl 64 key 42 csum seq
+                hatsd-user tunnel add t6 mode ip6gre local 2001:db8::1 remote 2001:db8::2
+                for n in 4 6; do
+                    ip link set t$n up; ip address add 10.61.$n.1/24 dev t$n; ip address add fd61:$n::1/64 dev t$n nodad
+                    ping -c 3 -i 0.2 10.61.$n.2; ping -c 3 -i 0.2 fd61:$n::2
+                done
+                ping -c 1 -s 1436 10.61.4.2""")
+            for address in ("10.61.4.2", "fd61:6::2"):
+                for direction in ("", "-R"):
+                    guest.sh(f"ip netns exec k iperf3 -s -1 -D; sleep 1; iperf3 -c {address} -n 5M {direction}",
+                             timeout=300)
+            guest.sh("set -e; hatsd-user down --all; ip -n k link del k4; ip -n k link del k6; "
+                     "if ip link show t4; then exit 1; fi")
 
 
 harness.main(globals())

@@ -263,6 +263,60 @@ def test_links_given_odd_mtus_moved_deleted_or_killed_leave_the_others_alone():
         assert not os.path.exists(f"/run/hatsd-user/{process}.sock"), "the dead process's socket is swept away"
 
 
+def test_a_tunnel_moved_away_or_renamed_and_a_new_one_of_its_name_are_two():
+    def keys(host):  # by name, of what `show` tells there
+        return [(one["name"], one["tunnel"]["out_key"], one["tunnel"]["ttl"])
+                for one in json.loads(host.hatsd("show", "--json").stdout)["interfaces"]]
+    with World() as world:
+        host, away = world.host("home"), world.host("away")
+        host.run("ip address add 192.0.2.1/24 dev lo")
+        add = lambda name, key, check=True: host.run([HATSD, *f"tunnel add {name} mode gre local 192.0.2.1 remote 192.0.2.2 "
+                                                               f"ttl 64 key {key}".split()], check=check)
+        add("gx", 1)
+        process = interfaces(host)["gx"]["pid"]
+        host.run("ip link set gx netns away")
+        for words in ("change gx ttl 9", "del gx", "show gx"):
+            refused(host, f"tunnel {words}", 1, "moved to another network namespace", "down gx")
+        refused(host, "tunnel add gx mode gre local 192.0.2.1 remote 192.0.2.2 key 1", 2, "gx (moved to another")
+        # A kernel's link of that name is nobody's business.
+        host.run("ip link add gx type veth peer name gx-peer")
+        assert "pid" not in add("gx", 2, check=False).stderr, "the moved one does not have this link"
+        host.run("ip link del gx")
+        add("gx", 2)
+        assert sorted(keys(host)) == [("gx", 1, 64), ("gx", 2, 64)] and keys(away) == [("gx", 1, 64)]
+        assert interfaces(host)["gx"]["pid"] == process
+        host.run([HATSD, *"tunnel change gx ttl 9".split()])
+        away.run([HATSD, *"tunnel change gx ttl 33".split()])
+        assert sorted(keys(host)) == [("gx", 1, 33), ("gx", 2, 9)]
+        assert "ttl 9" in host.hatsd("tunnel", "show").stdout and "ttl 33" in away.hatsd("tunnel", "show", "gx").stdout
+        # Each ends its own; then the one that is left is what `down` means where it was born.
+        host.hatsd("tunnel", "del", "gx")
+        assert keys(host) == keys(away) == [("gx", 1, 33)] and "gx" not in host.out("ip -br link")
+        add("gx", 2)
+        away.hatsd("tunnel", "del", "gx")
+        assert keys(host) == [("gx", 2, 64)] and keys(away) == [] and "gx" not in away.out("ip -br link")
+        host.run("ip link set gx netns away")
+        add("gx", 3)
+        host.hatsd("down", "gx")
+        assert keys(host) == [("gx", 2, 64)]
+        host.hatsd("down", "gx")
+        assert keys(host) == [] and not sockets()
+        # A link that was given another name is not its old name's either.
+        add("gx", 1)
+        host.run("ip link set gx name gy")
+        add("gx", 2)
+        add("gz", 3)
+        host.run("ip link set gx netns away")
+        add("gx", 4)
+        host.hatsd("tunnel", "del", "gx")
+        assert sorted(keys(host)) == [("gx", 2, 64), ("gy", 1, 64), ("gz", 3, 64)]
+        host.hatsd("tunnel", "del", "gy")
+        assert sorted(keys(host)) == [("gx", 2, 64), ("gz", 3, 64)]
+        add("gx", 5)
+        host.hatsd("down", "--all")
+        assert keys(away) == [] and not sockets()
+
+
 def test_a_host_that_withholds_something_is_told_what():
     with World() as world:
         host = world.host("poor")

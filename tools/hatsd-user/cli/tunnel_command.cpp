@@ -86,13 +86,20 @@ int add(const config::TunnelCommand& command, const std::vector<std::string>& wo
   return code;
 }
 
-/// The live tunnel of that name; complains if there is none.
+/// The live tunnel of that name in the caller's namespace, as ip has it; complains if there is none.
 const LiveInterface* find_tunnel(const std::vector<LiveInterface>& all, const std::string& name) {
-  const LiveInterface* live = find_interface(all, name);
+  const LiveInterface* live = find_here(all, name);
   if (live != nullptr && live->status.contains("tunnel")) return live;
-  complain({live == nullptr
-                ? name + ": hatsd-user has no such tunnel here (`hatsd-user tunnel show` lists them)"
-                : name + ": is a WireGuard interface; wg(8) changes it, `hatsd-user down` ends it"});
+  if (live != nullptr) {
+    complain({name + ": is a WireGuard interface; wg(8) changes it, `hatsd-user down` ends it"});
+  } else if (find_interface(all, name) != nullptr) {
+    complain({name +
+              ": was moved to another network namespace; there `hatsd-user tunnel` finds it, from here "
+              "`hatsd-user down " +
+              name + "` ends it"});
+  } else {
+    complain({name + ": hatsd-user has no such tunnel here (`hatsd-user tunnel show` lists them)"});
+  }
   return nullptr;
 }
 
@@ -150,8 +157,9 @@ int run_tunnel(const std::vector<std::string>& words, const Settings& settings) 
   if (!all) return complain(all.error());
   if (command->verb == Verb::show) return show(*all, *command);
   if (command->verb == Verb::change) return change(*all, *command, words);
-  if (find_tunnel(*all, command->name) == nullptr) return kExitFailure;
-  const auto down = take_down(*all, command->name);
+  const LiveInterface* live = find_tunnel(*all, command->name);
+  if (live == nullptr) return kExitFailure;
+  const auto down = take_down(*live);
   return down ? 0 : complain(down.error());
 }
 

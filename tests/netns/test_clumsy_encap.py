@@ -77,6 +77,26 @@ def test_tunnels_added_at_the_same_moment_share_one_process_and_no_name_twice():
         until(lambda: not os.path.exists("/run/hatsd-user"), 5, "nothing is left in /run")
 
 
+def test_adds_and_dels_at_the_same_time_neither_fail_nor_part():
+    workers, rounds = 8, 20
+    # Now and then the last tunnel goes, and with it process and folder, while others are about to add theirs.
+    script = f"""for i in $(seq {rounds}); do
+        {HATSD} tunnel add t$0 mode gre local 192.0.2.1 remote 192.0.2.1$0 && {HATSD} tunnel del t$0 || exit
+        done
+        exec {HATSD} tunnel add t$0 mode gre local 192.0.2.1 remote 192.0.2.1$0"""
+    with World() as world:
+        host = world.host("busy")
+        host.run("ip address add 192.0.2.1/24 dev lo")
+        running = [subprocess.Popen(host.words(["bash", "-c", script, str(number)]), stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for number in range(workers)]
+        said = [process.communicate(timeout=120)[0] for process in running]
+        assert all(process.returncode == 0 for process in running), said
+        state = interfaces(host)
+        assert len(state) == workers and len({entry["pid"] for entry in state.values()}) == 1, state.keys()
+        host.hatsd("down", "--all")
+        until(lambda: not os.path.exists("/run/hatsd-user"), 5, "nothing is left in /run")
+
+
 def test_a_change_to_what_another_tunnel_is_changes_nothing():
     with World() as world:
         lines = Lines(world)

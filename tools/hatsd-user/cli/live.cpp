@@ -114,6 +114,7 @@ AppResult<void> take_down(const LiveInterface& live) {
 
 AppResult<void> clean_up_after(const std::string& name) {
   const auto undone = HostSetup::finish_undo(name, logging_host_options(-1));
+  remove_run_directory_if_unused();
   if (!undone) return fail(name + ": " + undone.error());
   if (!*undone) return fail(name + ": hatsd-user has no such interface here (`hatsd-user show` lists them)");
   return {};

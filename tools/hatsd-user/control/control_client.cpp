@@ -10,7 +10,7 @@
 #include <memory>
 
 #include "tools/hatsd-user/control/local_socket.hpp"
-#include "tools/hatsd-user/quick/undo_record.hpp"
+#include "tools/hatsd-user/quick/run_directory.hpp"
 
 namespace hats::app {
 

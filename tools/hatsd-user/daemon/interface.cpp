@@ -16,9 +16,7 @@ Interface::Interface(Options options, const Surroundings& around, Ended ended)
     : options_(std::move(options)),
       around_(around),
       ended_(std::move(ended)),
-      self_(std::make_shared<Interface*>(this)) {
-  if (options_.id.empty()) options_.id = options_.name;
-}
+      self_(std::make_shared<Interface*>(this)) {}
 
 Interface::~Interface() {
   remove_tunnel();

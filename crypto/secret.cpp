@@ -9,6 +9,10 @@ void wipe(ByteSpan bytes) noexcept {
 }
 
 bool equal_constant_time(ByteView a, ByteView b) noexcept {
+  // The size of every tag and MAC: sodium_memcmp goes byte by byte, at 30 ns.
+  if (a.size() == crypto_verify_16_BYTES && b.size() == crypto_verify_16_BYTES) {
+    return crypto_verify_16(a.data(), b.data()) == 0;
+  }
   return a.size() == b.size() && sodium_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 

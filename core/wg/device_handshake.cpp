@@ -203,7 +203,7 @@ void Device::Impl::begin_session(Peer& peer, Now now, SessionKeys keys, uint32_t
   const Keypair::Identity identity{
       .peer = peer.id, .peer_serial = peer.serial, .local_index = local_index, .initiator = initiator};
   drop_indices(peer.keypairs.add(std::make_shared<Keypair>(std::move(keys), identity, now.boot)));
-  peer.timers.session_derived(now.boot);
+  peer.timers.session_derived(now.boot, rng);
 }
 
 // The session is known to work: a response was consumed, or the first packet under a responder's new key

@@ -24,15 +24,17 @@ uint32_t padded_size(uint32_t size, uint32_t mtu) noexcept {
   return std::min(limit, size + std::min(mtu, (last_unit + kMask) & ~kMask) - last_unit);
 }
 
-/// Appends a job to the run of its keypair.
-void add_job(OutboundBatch& batch, const std::shared_ptr<Keypair>& keypair, const crypto::SealJob& job,
-             bool keepalive) {
+/// The run of jobs under `keypair`, which go behind those that the batch has.
+OutboundBatch::KeyRun& key_run_of(OutboundBatch& batch, const std::shared_ptr<Keypair>& keypair) {
   if (batch.key_runs.empty() || batch.key_runs.back().keypair != keypair) {
     batch.key_runs.push_back({.keypair = keypair,
                               .peer = keypair->identity().peer,
                               .first = static_cast<uint32_t>(batch.jobs.size())});
   }
-  OutboundBatch::KeyRun& run = batch.key_runs.back();
+  return batch.key_runs.back();
+}
+
+void add_job(OutboundBatch& batch, OutboundBatch::KeyRun& run, const crypto::SealJob& job, bool keepalive) {
   ++run.count;
   if (!keepalive) ++run.data_packets;
   run.bytes += job.size + kDataOverhead;
@@ -210,13 +212,14 @@ void Device::Impl::place_group(Now now, std::span<const packet::Piece> pieces, c
     writer.begin(peer);
     const std::shared_ptr<Keypair>& keypair = peer.keypairs.current();
     uint64_t counter = keypair->take_counters(sealed);
+    OutboundBatch::KeyRun& run = key_run_of(batch, keypair);
     for (uint32_t i = 0; i < sealed; ++i, ++counter, index = routes[index].next) {
       const packet::Piece& piece = pieces[index];
       const uint32_t padded = padded_size(piece.size, mtu);
       uint8_t* at = writer.place(padded + kDataOverhead, routes[index].ds);
       if (!at) std::abort();  // stage 1 has measured: a mistake of ours, not of a peer's
       write_data_header(at, keypair->remote_index(), counter);
-      add_job(batch, keypair, seal_piece(piece, padded, counter, at), false);
+      add_job(batch, run, seal_piece(piece, padded, counter, at), false);
     }
   }
   if (sealed == group.count) return;
@@ -290,7 +293,7 @@ bool Device::Impl::plan_staged(Peer& peer, Now now, RunWriter& writer, OutboundB
     write_data_header(at, keypair->remote_index(), counter);
     std::vector<uint8_t>& bytes = batch.staged.emplace_back(staging.pop(peer.staged));
     bytes.resize(padded);  // zeros; there is capacity for them
-    add_job(batch, keypair,
+    add_job(batch, key_run_of(batch, keypair),
             {.counter = counter, .in = bytes.data(), .size = padded, .out = at + kDataHeaderSize}, false);
   }
   if (!peer.keepalive_owed || sendable == 0) return true;
@@ -300,7 +303,7 @@ bool Device::Impl::plan_staged(Peer& peer, Now now, RunWriter& writer, OutboundB
   write_data_header(at, keypair->remote_index(), counter);
   // Nothing to read: the empty plaintext of a keepalive (WG 6.5).
   uint8_t* out = at + kDataHeaderSize;
-  add_job(batch, keypair, {.counter = counter, .in = out, .size = 0, .out = out}, true);
+  add_job(batch, key_run_of(batch, keypair), {.counter = counter, .in = out, .size = 0, .out = out}, true);
   peer.keepalive_owed = false;
   return true;
 }
@@ -322,7 +325,7 @@ void Device::Impl::count_sent(const OutboundBatch::KeyRun& run, Now now) {
   peer->tx_bytes += run.bytes;
   peer->timers.any_authenticated_traversal(now.boot);
   peer->timers.any_authenticated_sent();
-  if (run.data_packets != 0) peer->timers.data_sent(now.boot, rng);
+  if (run.data_packets != 0) peer->timers.data_sent(now.boot);
   // WG 6.2: renew a key that has grown old.
   const auto& current = peer->keypairs.current();
   if (current && current->stale_at_send(now.boot)) want_handshake(*peer, now);

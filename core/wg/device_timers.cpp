@@ -30,7 +30,7 @@ void Device::Impl::run_timers(Peer& peer, Now now) {
       peer.keepalive_owed = false;
       timers.cancel(Kind::send_keepalive);
       // What is left of a partial exchange is erased too.
-      if (!timers.armed(Kind::erase_keys)) timers.session_derived(now.boot);
+      if (!timers.armed(Kind::erase_keys)) timers.session_derived(now.boot, rng);
     } else {
       ++peer.attempts;
       // Our source address may be why nothing came back.

@@ -49,8 +49,8 @@ class Timers {
   [[nodiscard]] uint16_t persistent_keepalive_s() const noexcept { return persistent_interval_s_; }
 
   /// A data packet that is not a keepalive was sent.
-  void data_sent(BootTime now, crypto::Rng& rng) noexcept {
-    if (!armed(Kind::new_handshake)) at(Kind::new_handshake) = now + kNewHandshakeAfter + jitter(rng);
+  void data_sent(BootTime now) noexcept {
+    if (!armed(Kind::new_handshake)) at(Kind::new_handshake) = now + kNewHandshakeAfter + session_jitter_;
   }
   /// A data packet that is not a keepalive was received. (The kernel also notes that it owes another
   /// keepalive when data comes while one is waiting, but sending the first cancels that again.)
@@ -70,7 +70,12 @@ class Timers {
     at(Kind::retransmit_handshake) = now + kRekeyTimeout + jitter(rng);
   }
   void handshake_complete() noexcept { cancel(Kind::retransmit_handshake); }
-  void session_derived(BootTime now) noexcept { at(Kind::erase_keys) = now + kEraseKeysAfter; }
+  /// The jitter of the session's data is drawn here: drawing it anew whenever an answered flow goes on would
+  /// cost a system call a packet.
+  void session_derived(BootTime now, crypto::Rng& rng) noexcept {
+    at(Kind::erase_keys) = now + kEraseKeysAfter;
+    session_jitter_ = jitter(rng);
+  }
 
   [[nodiscard]] static Duration jitter(crypto::Rng& rng) noexcept {
     std::array<uint8_t, 8> random;
@@ -83,6 +88,7 @@ class Timers {
   [[nodiscard]] const BootTime& at(Kind kind) const noexcept { return due_[static_cast<size_t>(kind)]; }
 
   std::array<BootTime, kKinds> due_{kNever, kNever, kNever, kNever, kNever};
+  Duration session_jitter_{};
   uint16_t persistent_interval_s_ = 0;
 };
 

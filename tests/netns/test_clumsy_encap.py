@@ -77,6 +77,26 @@ def test_tunnels_added_at_the_same_moment_share_one_process_and_no_name_twice():
         until(lambda: not os.path.exists("/run/hatsd-user"), 5, "nothing is left in /run")
 
 
+def test_adds_and_dels_at_the_same_time_neither_fail_nor_part():
+    workers, rounds = 8, 20
+    # Now and then the last tunnel goes, and with it process and folder, while others are about to add theirs.
+    script = f"""for i in $(seq {rounds}); do
+        {HATSD} tunnel add t$0 mode gre local 192.0.2.1 remote 192.0.2.1$0 && {HATSD} tunnel del t$0 || exit
+        done
+        exec {HATSD} tunnel add t$0 mode gre local 192.0.2.1 remote 192.0.2.1$0"""
+    with World() as world:
+        host = world.host("busy")
+        host.run("ip address add 192.0.2.1/24 dev lo")
+        running = [subprocess.Popen(host.words(["bash", "-c", script, str(number)]), stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for number in range(workers)]
+        said = [process.communicate(timeout=120)[0] for process in running]
+        assert all(process.returncode == 0 for process in running), said
+        state = interfaces(host)
+        assert len(state) == workers and len({entry["pid"] for entry in state.values()}) == 1, state.keys()
+        host.hatsd("down", "--all")
+        until(lambda: not os.path.exists("/run/hatsd-user"), 5, "nothing is left in /run")
+
+
 def test_a_change_to_what_another_tunnel_is_changes_nothing():
     with World() as world:
         lines = Lines(world)
@@ -261,6 +281,60 @@ def test_links_given_odd_mtus_moved_deleted_or_killed_leave_the_others_alone():
         left.run("ip link set gre1 up")
         lines.wait("works after the crash")
         assert not os.path.exists(f"/run/hatsd-user/{process}.sock"), "the dead process's socket is swept away"
+
+
+def test_a_tunnel_moved_away_or_renamed_and_a_new_one_of_its_name_are_two():
+    def keys(host):  # by name, of what `show` tells there
+        return [(one["name"], one["tunnel"]["out_key"], one["tunnel"]["ttl"])
+                for one in json.loads(host.hatsd("show", "--json").stdout)["interfaces"]]
+    with World() as world:
+        host, away = world.host("home"), world.host("away")
+        host.run("ip address add 192.0.2.1/24 dev lo")
+        add = lambda name, key, check=True: host.run([HATSD, *f"tunnel add {name} mode gre local 192.0.2.1 remote 192.0.2.2 "
+                                                               f"ttl 64 key {key}".split()], check=check)
+        add("gx", 1)
+        process = interfaces(host)["gx"]["pid"]
+        host.run("ip link set gx netns away")
+        for words in ("change gx ttl 9", "del gx", "show gx"):
+            refused(host, f"tunnel {words}", 1, "moved to another network namespace", "down gx")
+        refused(host, "tunnel add gx mode gre local 192.0.2.1 remote 192.0.2.2 key 1", 2, "gx (moved to another")
+        # A kernel's link of that name is nobody's business.
+        host.run("ip link add gx type veth peer name gx-peer")
+        assert "pid" not in add("gx", 2, check=False).stderr, "the moved one does not have this link"
+        host.run("ip link del gx")
+        add("gx", 2)
+        assert sorted(keys(host)) == [("gx", 1, 64), ("gx", 2, 64)] and keys(away) == [("gx", 1, 64)]
+        assert interfaces(host)["gx"]["pid"] == process
+        host.run([HATSD, *"tunnel change gx ttl 9".split()])
+        away.run([HATSD, *"tunnel change gx ttl 33".split()])
+        assert sorted(keys(host)) == [("gx", 1, 33), ("gx", 2, 9)]
+        assert "ttl 9" in host.hatsd("tunnel", "show").stdout and "ttl 33" in away.hatsd("tunnel", "show", "gx").stdout
+        # Each ends its own; then the one that is left is what `down` means where it was born.
+        host.hatsd("tunnel", "del", "gx")
+        assert keys(host) == keys(away) == [("gx", 1, 33)] and "gx" not in host.out("ip -br link")
+        add("gx", 2)
+        away.hatsd("tunnel", "del", "gx")
+        assert keys(host) == [("gx", 2, 64)] and keys(away) == [] and "gx" not in away.out("ip -br link")
+        host.run("ip link set gx netns away")
+        add("gx", 3)
+        host.hatsd("down", "gx")
+        assert keys(host) == [("gx", 2, 64)]
+        host.hatsd("down", "gx")
+        assert keys(host) == [] and not sockets()
+        # A link that was given another name is not its old name's either.
+        add("gx", 1)
+        host.run("ip link set gx name gy")
+        add("gx", 2)
+        add("gz", 3)
+        host.run("ip link set gx netns away")
+        add("gx", 4)
+        host.hatsd("tunnel", "del", "gx")
+        assert sorted(keys(host)) == [("gx", 2, 64), ("gy", 1, 64), ("gz", 3, 64)]
+        host.hatsd("tunnel", "del", "gy")
+        assert sorted(keys(host)) == [("gx", 2, 64), ("gz", 3, 64)]
+        add("gx", 5)
+        host.hatsd("down", "--all")
+        assert keys(away) == [] and not sockets()
 
 
 def test_a_host_that_withholds_something_is_told_what():

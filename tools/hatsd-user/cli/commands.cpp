@@ -110,16 +110,19 @@ int run_bare(const CommandLine& line) {
 int run_down(const CommandLine& line) {
   const auto all = all_live_interfaces();
   if (!all) return complain(all.error());
-  std::vector<std::string> names;
-  for (const std::string& word : line.names) names.push_back(interface_of(word));
+  int code = 0;
+  const auto note = [&](const AppResult<void>& done) {
+    if (!done) code = complain(done.error());
+  };
+  for (const std::string& word : line.names) {
+    const std::string name = interface_of(word);
+    const LiveInterface* live = find_interface(*all, name);
+    note(live != nullptr ? take_down(*live) : clean_up_after(name));
+  }
   if (line.all) {
     for (const LiveInterface& live : *all) {
-      if (live.here || live.born_here) names.push_back(live.name);
+      if (live.here || live.born_here) note(take_down(live));
     }
-  }
-  int code = 0;
-  for (const std::string& name : names) {
-    if (auto down = take_down(*all, name); !down) code = complain(down.error());
   }
   return code;
 }

@@ -13,6 +13,7 @@
 
 namespace hats::app {
 
+using nlohmann::json;
 using namespace std::chrono_literals;
 
 namespace {
@@ -43,7 +44,7 @@ bool is_left_by_the_dead(const std::string& name) {
   const auto link = netlink ? netlink->link(name) : std::unexpected(0);
   if (!link || link->kind != "tun") return false;
   const auto live = all_live_interfaces();
-  return live && find_interface(*live, name) == nullptr && wait_until_gone(name, kLettingGoTimeout);
+  return live && find_here(*live, name) == nullptr && wait_until_gone(name, kLettingGoTimeout);
 }
 
 AppError alike(const InterfaceFile& file, const std::string& other) {
@@ -70,7 +71,7 @@ AppResult<void> check_name_is_free(const std::string& name) {
   if (link_exists(name) && !is_left_by_the_dead(name)) {
     std::string text = name + ": the interface exists already";
     if (const auto live = all_live_interfaces()) {
-      if (const auto* ours = find_interface(*live, name)) {
+      if (const auto* ours = find_here(*live, name)) {
         text += ", pid " + std::to_string(ours->process) + " serves it; `hatsd-user reload " + name +
                 "` applies a changed file, `hatsd-user down " + name + "` ends it";
       }
@@ -96,28 +97,26 @@ AppResult<void> check_wire_is_free(const InterfaceFile& file, const std::vector<
   for (const LiveInterface& other : *live) {
     if (!other.born_here || !other.status.contains("tunnel")) continue;
     if (encap::alike_on_the_wire(tunnel_from_json(other.status["tunnel"]), file.config.tunnel->tunnel)) {
-      return std::unexpected(alike(file, other.name));
+      return std::unexpected(alike(file, name_and_place(other)));
     }
   }
   return {};
 }
 
-AppResult<void> take_down(const std::vector<LiveInterface>& all, const std::string& name) {
-  const LiveInterface* live = find_interface(all, name);
-  if (live == nullptr) {
-    const auto undone = HostSetup::finish_undo(name, logging_host_options(-1));
-    if (!undone) return fail(name + ": " + undone.error());
-    if (!*undone)
-      return fail(name + ": hatsd-user has no such interface here (`hatsd-user show` lists them)");
-    return {};
+AppResult<void> take_down(const LiveInterface& live) {
+  const json request = {{"op", "down"}, {"name", live.status.value("id", live.name)}};
+  if (auto done = control_request(live.socket, request); !done) return std::unexpected(done.error());
+  if (live.here && !wait_until_gone(live.name, kLinkGoneTimeout)) {
+    return fail(live.name + ": the link is still there");
   }
-  if (auto done = control_request(live->socket, {{"op", "down"}, {"name", live->status.value("id", name)}});
-      !done) {
-    return std::unexpected(done.error());
-  }
-  if (live->here && !wait_until_gone(name, kLinkGoneTimeout)) {
-    return fail(name + ": the link is still there");
-  }
+  return {};
+}
+
+AppResult<void> clean_up_after(const std::string& name) {
+  const auto undone = HostSetup::finish_undo(name, logging_host_options(-1));
+  remove_run_directory_if_unused();
+  if (!undone) return fail(name + ": " + undone.error());
+  if (!*undone) return fail(name + ": hatsd-user has no such interface here (`hatsd-user show` lists them)");
   return {};
 }
 

@@ -22,7 +22,10 @@ int complain(const AppError& error);
                                                  const std::vector<InterfaceFile>& before);
 
 /// Ends the interface and waits until its link is gone.
-[[nodiscard]] AppResult<void> take_down(const std::vector<LiveInterface>& all, const std::string& name);
+[[nodiscard]] AppResult<void> take_down(const LiveInterface& live);
+
+/// Undoes what an interface that nobody serves any more has left; an error if there is nothing of it.
+[[nodiscard]] AppResult<void> clean_up_after(const std::string& name);
 
 /// "NAME" of "NAME", "NAME.conf", "/path/10-NAME.netdev" (the file is read for its Name=).
 [[nodiscard]] std::string interface_of(const std::string& word);

@@ -1,22 +1,19 @@
 #include "tools/hatsd-user/cli/tunnel_command.hpp"
 
-#include <fcntl.h>
 #include <net/if.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <iostream>
 
 #include "core/config/ip_tunnel.hpp"
 #include "core/config/tunnel_show.hpp"
 #include "tools/hatsd-user/cli/live.hpp"
+#include "tools/hatsd-user/control/local_socket.hpp"
 #include "tools/hatsd-user/control/tunnel_json.hpp"
 #include "tools/hatsd-user/daemon/launch.hpp"
 #include "tools/hatsd-user/quick/dsfield_file.hpp"
-#include "tools/hatsd-user/quick/undo_record.hpp"
+#include "tools/hatsd-user/quick/run_directory.hpp"
 #include "transport/udp_socket.hpp"
 
 namespace hats::app {
@@ -24,21 +21,6 @@ namespace hats::app {
 using nlohmann::json;
 
 namespace {
-
-/// One `tunnel add` at a time: two that come together must not each start a process. The lock is on the
-/// folder itself, so that nothing is left of it.
-transport::UniqueFd lock_adding() {
-  while (true) {
-    (void)mkdir(kRunDirectory, 0700);
-    transport::UniqueFd fd(open(kRunDirectory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    while (fd && flock(fd.get(), LOCK_EX) != 0 && errno == EINTR) {
-    }
-    // The last process to end, or an add that failed, has taken away what we waited for: others lock the
-    // next one.
-    struct stat folder{};
-    if (!fd || fstat(fd.get(), &folder) != 0 || folder.st_nlink != 0) return fd;
-  }
-}
 
 const LiveInterface* process_for_tunnels(const std::vector<LiveInterface>& all) {
   for (const LiveInterface& live : all) {
@@ -53,12 +35,16 @@ int add_alone(InterfaceFile file, const std::vector<std::string>& words, const S
               transport::UniqueFd& lock) {
   if (auto free = check_name_is_free(file.name); !free) return complain(free.error());
   if (auto free = check_wire_is_free(file, {}); !free) return complain(free.error());
-  const auto all = all_live_interfaces();
-  if (!all) return complain(all.error());
-  if (const LiveInterface* process = process_for_tunnels(*all)) {
+  while (true) {
+    const auto all = all_live_interfaces();
+    if (!all) return complain(all.error());
+    const LiveInterface* process = process_for_tunnels(*all);
+    if (process == nullptr) break;
     const json request = {{"op", "tunnel_add"}, {"name", file.name}, {"words", words}};
-    if (auto done = control_request(process->socket, request); !done) return complain(done.error());
-    return 0;
+    const auto done = control_request(process->socket, request);
+    if (done) return 0;
+    // Its last tunnel may have gone meanwhile, and it with it.
+    if (connect_to(process->socket)) return complain(done.error());
   }
   std::vector<InterfaceFile> files;
   files.push_back(std::move(file));
@@ -79,20 +65,33 @@ int add(const config::TunnelCommand& command, const std::vector<std::string>& wo
   if (!file) return complain(file.error());
   file->path.clear();
 
-  transport::UniqueFd lock = lock_adding();
+  // One `tunnel add` at a time: two that come together must not each start a process.
+  transport::UniqueFd lock = lock_run_directory();
   const int code = add_alone(std::move(*file), words, settings, lock);
-  // Empty it is if nobody is served.
-  if (code != 0) (void)rmdir(kRunDirectory);
+  if (code == 0) return code;
+  if (settings.foreground) {
+    lock.reset();
+    remove_run_directory_if_unused();
+  } else {
+    (void)rmdir(kRunDirectory);  // the lock is ours, or of the launcher that waits for this process to end
+  }
   return code;
 }
 
-/// The live tunnel of that name; complains if there is none.
+/// The live tunnel of that name in the caller's namespace, as ip has it; complains if there is none.
 const LiveInterface* find_tunnel(const std::vector<LiveInterface>& all, const std::string& name) {
-  const LiveInterface* live = find_interface(all, name);
+  const LiveInterface* live = find_here(all, name);
   if (live != nullptr && live->status.contains("tunnel")) return live;
-  complain({live == nullptr
-                ? name + ": hatsd-user has no such tunnel here (`hatsd-user tunnel show` lists them)"
-                : name + ": is a WireGuard interface; wg(8) changes it, `hatsd-user down` ends it"});
+  if (live != nullptr) {
+    complain({name + ": is a WireGuard interface; wg(8) changes it, `hatsd-user down` ends it"});
+  } else if (find_interface(all, name) != nullptr) {
+    complain({name +
+              ": was moved to another network namespace; there `hatsd-user tunnel` finds it, from here "
+              "`hatsd-user down " +
+              name + "` ends it"});
+  } else {
+    complain({name + ": hatsd-user has no such tunnel here (`hatsd-user tunnel show` lists them)"});
+  }
   return nullptr;
 }
 
@@ -150,8 +149,9 @@ int run_tunnel(const std::vector<std::string>& words, const Settings& settings) 
   if (!all) return complain(all.error());
   if (command->verb == Verb::show) return show(*all, *command);
   if (command->verb == Verb::change) return change(*all, *command, words);
-  if (find_tunnel(*all, command->name) == nullptr) return kExitFailure;
-  const auto down = take_down(*all, command->name);
+  const LiveInterface* live = find_tunnel(*all, command->name);
+  if (live == nullptr) return kExitFailure;
+  const auto down = take_down(*live);
   return down ? 0 : complain(down.error());
 }
 

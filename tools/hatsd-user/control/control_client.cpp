@@ -10,7 +10,7 @@
 #include <memory>
 
 #include "tools/hatsd-user/control/local_socket.hpp"
-#include "tools/hatsd-user/quick/undo_record.hpp"
+#include "tools/hatsd-user/quick/run_directory.hpp"
 
 namespace hats::app {
 
@@ -90,14 +90,21 @@ AppResult<std::vector<LiveInterface>> all_live_interfaces() {
   return out;
 }
 
+const LiveInterface* find_here(const std::vector<LiveInterface>& all, const std::string& name) {
+  const auto found =
+      std::ranges::find_if(all, [&](const LiveInterface& live) { return live.here && live.name == name; });
+  return found == all.end() ? nullptr : &*found;
+}
+
 const LiveInterface* find_interface(const std::vector<LiveInterface>& all, const std::string& name) {
-  const LiveInterface* moved = nullptr;
-  for (const LiveInterface& live : all) {
-    if (live.name != name) continue;
-    if (live.here) return &live;
-    if (live.born_here) moved = &live;
-  }
-  return moved;
+  if (const LiveInterface* here = find_here(all, name)) return here;
+  const auto moved = std::ranges::find_if(
+      all, [&](const LiveInterface& live) { return live.born_here && live.name == name; });
+  return moved == all.end() ? nullptr : &*moved;
+}
+
+std::string name_and_place(const LiveInterface& live) {
+  return live.here ? live.name : live.name + " (moved to another network namespace)";
 }
 
 }  // namespace hats::app

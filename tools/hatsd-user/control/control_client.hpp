@@ -24,9 +24,14 @@ struct LiveInterface {
 /// Asks every process that answers. A socket file that nobody answers on is removed.
 [[nodiscard]] AppResult<std::vector<LiveInterface>> all_live_interfaces();
 
+/// The interface of that name in the caller's network namespace.
+[[nodiscard]] const LiveInterface* find_here(const std::vector<LiveInterface>& all, const std::string& name);
 /// The interface that NAME means to the caller: the one in its namespace, else one that was moved out of it.
 [[nodiscard]] const LiveInterface* find_interface(const std::vector<LiveInterface>& all,
                                                   const std::string& name);
+
+/// How messages name an interface of another's: "gx", or "gx (moved to another network namespace)".
+[[nodiscard]] std::string name_and_place(const LiveInterface& live);
 
 /// Sends one request to a process and waits for its reply.
 [[nodiscard]] AppResult<nlohmann::json> control_request(const std::string& socket,

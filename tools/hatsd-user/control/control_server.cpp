@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "crypto/secret.hpp"
-#include "tools/hatsd-user/quick/undo_record.hpp"
+#include "tools/hatsd-user/quick/run_directory.hpp"
 
 namespace hats::app {
 
@@ -103,7 +103,7 @@ ControlServer::~ControlServer() {
   *target_ = nullptr;
   file_.remove();
   // The last process takes the folder with it; others' sockets and records keep it.
-  (void)rmdir(kRunDirectory);
+  remove_run_directory_if_unused();
 }
 
 void ControlServer::accept() {

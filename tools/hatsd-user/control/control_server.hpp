@@ -1,8 +1,9 @@
 // /run/hatsd-user/PID.sock: how `show`, `down` and `reload` reach a process (DESIGN.md 5). One request a
-// connection: a line of JSON each way. Requests: {"op":"show"}, {"op":"down","name":N},
-// {"op":"reload","name":N,"sources":S}, {"op":"tunnel_add","name":N,"words":[...]},
-// {"op":"tunnel_change","name":N,"words":[...]}. Replies: {"interfaces":[...]}, {} or
-// {"error":TEXT,"exit_code":N}.
+// connection: a line of JSON each way. Requests: {"op":"show"}, {"op":"down","name":I},
+// {"op":"reload","name":I,"sources":S}, {"op":"tunnel_add","name":N,"words":[...]},
+// {"op":"tunnel_change","name":I,"words":[...]}. Replies: {"interfaces":[...]}, {} or
+// {"error":TEXT,"exit_code":N}. I is the id that `show` gives: an interface's name may be another's by
+// now.
 #pragma once
 
 #include <sys/types.h>
@@ -37,13 +38,13 @@ class ControlTarget {
   /// The live interfaces, as status_json() tells them.
   virtual nlohmann::json control_show() = 0;
   /// Replies when the interface is gone. `caller`: the process that asks, 0 if it is not visible from here.
-  virtual void control_down(const std::string& name, pid_t caller, ControlReply reply) = 0;
+  virtual void control_down(const std::string& id, pid_t caller, ControlReply reply) = 0;
   /// `sources`: sources_to_json().
-  virtual void control_reload(const std::string& name, const nlohmann::json& sources, ControlReply reply) = 0;
+  virtual void control_reload(const std::string& id, const nlohmann::json& sources, ControlReply reply) = 0;
   /// `words` of `tunnel add NAME ...`, in the words of ip(8).
   virtual void control_tunnel_add(const std::string& name, const std::vector<std::string>& words,
                                   ControlReply reply) = 0;
-  virtual void control_tunnel_change(const std::string& name, const std::vector<std::string>& words,
+  virtual void control_tunnel_change(const std::string& id, const std::vector<std::string>& words,
                                      ControlReply reply) = 0;
 };
 

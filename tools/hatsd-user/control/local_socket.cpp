@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "tools/hatsd-user/quick/run_directory.hpp"
+
 namespace hats::app {
 
 namespace {
@@ -62,9 +64,6 @@ void SocketFile::remove() const {
 
 AppResult<ListeningSocket> listen_at(const std::string& path, mode_t directory_mode) {
   const std::string directory = path.substr(0, path.rfind('/'));
-  if (const int error = make_directory(directory, directory_mode); error != 0) {
-    return fail(errno_text("cannot make " + directory, error));
-  }
   if (const auto connected = connect_to(path)) return fail(who_answers(path, connected->get()));
 
   // Not "*.sock": wg(8) takes every such file for an interface.
@@ -74,12 +73,16 @@ AppResult<ListeningSocket> listen_at(const std::string& path, mode_t directory_m
   ListeningSocket out;
   out.fd = stream_socket();
   if (!out.fd) return fail(errno_text("socket", errno));
-  (void)unlink(temporary.c_str());
-  const mode_t old_mask = umask(077);
-  const int bound = bind(out.fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
-  const int error = errno;
-  umask(old_mask);
-  if (bound != 0) return fail(errno_text("cannot make the socket " + path, error));
+  const int error = make_in_run_directory([&] {
+    if (const int why = make_directory(directory, directory_mode); why != 0) return why;
+    (void)unlink(temporary.c_str());
+    const mode_t old_mask = umask(077);
+    const int bound = bind(out.fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    const int why = bound == 0 ? 0 : errno;
+    umask(old_mask);
+    return why;
+  });
+  if (error != 0) return fail(errno_text("cannot make the socket " + path, error));
   if (listen(out.fd.get(), kBacklog) != 0 || std::rename(temporary.c_str(), path.c_str()) != 0) {
     const int why = errno;
     (void)unlink(temporary.c_str());

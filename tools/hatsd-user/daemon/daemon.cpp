@@ -111,7 +111,16 @@ AppResult<std::unique_ptr<Interface>> Daemon::make(const Interface::Options& opt
                                 ended);
 }
 
-AppResult<Interface*> Daemon::add(const Interface::Options& options) {
+/// A name becomes free when its link is moved to another namespace, or is given another name: `tunnel add`
+/// may then use it again. No name has a '#'.
+std::string Daemon::unused_id(const std::string& name) {
+  std::string id = name;
+  for (unsigned number = 2; find(id) != nullptr; ++number) id = name + '#' + std::to_string(number);
+  return id;
+}
+
+AppResult<Interface*> Daemon::add(Interface::Options options) {
+  options.id = unused_id(options.name);
   auto made = make(options);
   if (!made) return std::unexpected(made.error());
   for (const std::string& warning : warnings_) (*made)->warn(warning);
@@ -129,9 +138,9 @@ AppResult<void> Daemon::serve_control() {
   return {};
 }
 
-Interface* Daemon::find(const std::string& name) {
+Interface* Daemon::find(const std::string& id) {
   for (const Entry& entry : entries_) {
-    if (entry.interface->name() == name) return entry.interface.get();
+    if (entry.interface->id() == id) return entry.interface.get();
   }
   return nullptr;
 }
@@ -159,12 +168,12 @@ void Daemon::end(Interface& interface, Ending why, std::function<void()> done, p
   Entry* entry = entry_of(interface);
   if (entry == nullptr) return;
   // Told when all is undone, which is later than when the link is gone: hooks may still run.
-  const std::string name = interface.name();
-  waiting_[name].push_back(std::move(done));
+  const std::string id = interface.id();
+  waiting_[id].push_back(std::move(done));
   if (std::exchange(entry->ending, true)) return;
   const auto remove_it = [this, &interface] { remove(interface); };
-  const auto finish = [this, name] {
-    const auto waiting = waiting_.extract(name);
+  const auto finish = [this, id] {
+    const auto waiting = waiting_.extract(id);
     for (const auto& tell : waiting.mapped()) tell();
     if (entries_.empty()) io_.stop();
   };

@@ -35,8 +35,9 @@ class Daemon final : public ControlTarget {
   /// Opens what needs root's rights, gives them up, starts the workers. Before any other thread exists.
   /// `raw_tunnels`: keeps what unencrypted tunnels need, now or later.
   AppResult<void> start(bool raw_tunnels);
-  /// Makes an interface: WireGuard on the worker that has the fewest, all unencrypted tunnels on one.
-  AppResult<Interface*> add(const Interface::Options& options);
+  /// Makes an interface: WireGuard on the worker that has the fewest, all unencrypted tunnels on one. Gives
+  /// it an id of its own.
+  AppResult<Interface*> add(Interface::Options options);
   /// Whether `tunnel add` may hand its tunnel to this process: it has the right to raw sockets, and ends with
   /// its last interface, not with somebody's service or keeper.
   [[nodiscard]] bool accepts_tunnels() const {
@@ -51,7 +52,8 @@ class Daemon final : public ControlTarget {
   }
 
   [[nodiscard]] boost::asio::io_context& io() { return io_; }
-  [[nodiscard]] Interface* find(const std::string& name);
+  /// By its id.
+  [[nodiscard]] Interface* find(const std::string& id);
   [[nodiscard]] std::vector<Interface*> interfaces();
   /// Deletes an interface, and nothing else of it.
   void remove(Interface& interface);
@@ -67,11 +69,11 @@ class Daemon final : public ControlTarget {
 
   // ControlTarget.
   nlohmann::json control_show() override;
-  void control_down(const std::string& name, pid_t caller, ControlReply reply) override;
-  void control_reload(const std::string& name, const nlohmann::json& sources, ControlReply reply) override;
+  void control_down(const std::string& id, pid_t caller, ControlReply reply) override;
+  void control_reload(const std::string& id, const nlohmann::json& sources, ControlReply reply) override;
   void control_tunnel_add(const std::string& name, const std::vector<std::string>& words,
                           ControlReply reply) override;
-  void control_tunnel_change(const std::string& name, const std::vector<std::string>& words,
+  void control_tunnel_change(const std::string& id, const std::vector<std::string>& words,
                              ControlReply reply) override;
 
  private:
@@ -81,6 +83,7 @@ class Daemon final : public ControlTarget {
   };
   AppResult<void> start_workers();
   Worker& idlest_worker();
+  [[nodiscard]] std::string unused_id(const std::string& name);
   AppResult<std::unique_ptr<Interface>> make(const Interface::Options& options);
   Entry* entry_of(const Interface& interface);
   void wait_for_link_events();
@@ -101,7 +104,7 @@ class Daemon final : public ControlTarget {
   RawHub* hub_ = nullptr;                        // of all unencrypted tunnels, on hub_worker_
   Worker* hub_worker_ = nullptr;
   std::vector<Entry> entries_;                                         // in the order of creation
-  std::map<std::string, std::vector<std::function<void()>>> waiting_;  // for an interface's end, by name
+  std::map<std::string, std::vector<std::function<void()>>> waiting_;  // for an interface's end, by id
   std::unique_ptr<ControlServer> control_;
   std::vector<std::string> warnings_;            // that every interface shows
   std::vector<std::string> wireguard_warnings_;  // that every WireGuard interface shows besides

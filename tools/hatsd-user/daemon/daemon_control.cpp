@@ -16,8 +16,8 @@ json outcome(const AppResult<void>& done) {
   return done ? json::object() : json{{"error", done.error().message}, {"exit_code", done.error().exit_code}};
 }
 
-json no_such(const std::string& name) {
-  return {{"error", name + ": no such interface"}};
+json no_such(const std::string& id) {
+  return {{"error", id + ": no such interface"}};
 }
 
 }  // namespace
@@ -34,15 +34,15 @@ json Daemon::control_show() {
   return out;
 }
 
-void Daemon::control_down(const std::string& name, pid_t caller, ControlReply reply) {
-  Interface* interface = find(name);
-  if (interface == nullptr) return reply(no_such(name));
+void Daemon::control_down(const std::string& id, pid_t caller, ControlReply reply) {
+  Interface* interface = find(id);
+  if (interface == nullptr) return reply(no_such(id));
   end(*interface, Ending::asked, [reply] { reply(json::object()); }, caller);
 }
 
-void Daemon::control_reload(const std::string& name, const json& sources, ControlReply reply) {
-  Interface* interface = find(name);
-  if (interface == nullptr || host_ == nullptr) return reply(no_such(name));
+void Daemon::control_reload(const std::string& id, const json& sources, ControlReply reply) {
+  Interface* interface = find(id);
+  if (interface == nullptr || host_ == nullptr) return reply(no_such(id));
   host_->reload(*interface, sources_from_json(sources),
                 [reply](const AppResult<void>& done) { reply(outcome(done)); });
 }
@@ -58,10 +58,10 @@ void Daemon::control_tunnel_add(const std::string& name, const std::vector<std::
   reply(made ? json::object() : outcome(std::unexpected(made.error())));
 }
 
-void Daemon::control_tunnel_change(const std::string& name, const std::vector<std::string>& words,
+void Daemon::control_tunnel_change(const std::string& id, const std::vector<std::string>& words,
                                    ControlReply reply) {
-  Interface* interface = find(name);
-  if (interface == nullptr) return reply(no_such(name));
+  Interface* interface = find(id);
+  if (interface == nullptr) return reply(no_such(id));
   const auto command = config::parse_ip_tunnel(words, dsfield_names());
   if (!command) return reply(outcome(fail("tunnel: " + command.error(), kExitUsage)));
   reply(outcome(interface->change_tunnel(*command)));

@@ -304,6 +304,7 @@ void EncapInterface::add_link_local() {
 }
 
 void EncapInterface::accept_advertisements(bool accept) {
+  if (is_moved()) return;  // what has its name here is another link
   const std::string path = "/proc/sys/net/ipv6/conf/" + current_name() + "/accept_ra";
   const transport::UniqueFd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!fd && errno == ENOENT) return;  // no IPv6
@@ -341,7 +342,7 @@ nlohmann::json EncapInterface::status() {
                 .loop = around_.worker.own_loop_counters()};
   });
   return encap_status_json({.name = current_name(),
-                            .id = name(),
+                            .id = id(),
                             .file = file(),
                             .network_namespace = present_namespace(),
                             .mtu = mtu(),

@@ -16,7 +16,9 @@ Interface::Interface(Options options, const Surroundings& around, Ended ended)
     : options_(std::move(options)),
       around_(around),
       ended_(std::move(ended)),
-      self_(std::make_shared<Interface*>(this)) {}
+      self_(std::make_shared<Interface*>(this)) {
+  if (options_.id.empty()) options_.id = options_.name;
+}
 
 Interface::~Interface() {
   remove_tunnel();

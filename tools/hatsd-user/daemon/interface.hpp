@@ -32,6 +32,7 @@ class Interface : public DeviceControl {
     std::string name;
     std::string file{};   // of its configuration; empty for a bare NAME and for `tunnel add`
     std::string found{};  // the word that finds the configuration again, for reload
+    std::string id{};     // see Interface::id(); empty: the name
     int tun_fd = -1;      // WG_TUN_FD
     int uapi_fd = -1;     // WG_UAPI_FD
     tun::OffloadChoice offload = tun::OffloadChoice::automatic;
@@ -51,7 +52,11 @@ class Interface : public DeviceControl {
 
   ~Interface() override;  // the link vanishes, the sockets close
 
+  /// What it was called when it was made. Its link may be called otherwise since, or be elsewhere, and its
+  /// name then be another's.
   [[nodiscard]] const std::string& name() const { return options_.name; }
+  /// What requests call it: its own alone among all of the process, as long as it lives.
+  [[nodiscard]] const std::string& id() const { return options_.id; }
   [[nodiscard]] const std::string& file() const { return options_.file; }
   [[nodiscard]] const std::string& found() const { return options_.found; }
 

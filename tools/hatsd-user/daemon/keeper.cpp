@@ -18,7 +18,7 @@
 #include "tools/hatsd-user/daemon/log.hpp"
 #include "tools/hatsd-user/daemon/notify.hpp"
 #include "tools/hatsd-user/daemon/stop_signals.hpp"
-#include "tools/hatsd-user/quick/undo_record.hpp"
+#include "tools/hatsd-user/quick/run_directory.hpp"
 
 namespace hats::app {
 
@@ -98,7 +98,7 @@ int Keeper::run() {
   (void)wait_for_data_process();
   if (!data_process_gone_) return 0;
   for (const SocketFile& socket : sockets_) socket.remove();  // it could not
-  (void)rmdir(kRunDirectory);
+  remove_run_directory_if_unused();
   return kExitFailure;
 }
 

@@ -17,14 +17,14 @@ HostOptions logging_host_options(int interrupt_fd) {
 AppResult<void> LocalHost::up(Interface& interface, const InterfaceFile& file) {
   HostSetup setup(file.parse_again(), file.name, file.path, logging_host_options(interrupt_fd_));
   if (auto done = setup.up(interface); !done) return fail(done.error().text(file.path));
-  setups_.emplace(file.name, std::move(setup));
+  setups_.emplace(interface.id(), std::move(setup));
   interface.refresh_link();
   return {};
 }
 
 void LocalHost::end(Interface& interface, Ending why, pid_t, std::function<void()> remove,
                     std::function<void()> done) {
-  const auto found = setups_.find(interface.name());
+  const auto found = setups_.find(interface.id());
   if (found == setups_.end()) {
     remove();
     done();
@@ -40,7 +40,7 @@ void LocalHost::end(Interface& interface, Ending why, pid_t, std::function<void(
 
 void LocalHost::reload(Interface& interface, InterfaceSources sources,
                        std::function<void(AppResult<void>)> done) {
-  const auto found = setups_.find(interface.name());
+  const auto found = setups_.find(interface.id());
   if (found == setups_.end()) {
     done(fail(interface.name() + " was not brought up from a file"));
     return;

@@ -26,7 +26,7 @@ class LocalHost final : public HostSide {
 
  private:
   int interrupt_fd_;
-  std::map<std::string, HostSetup> setups_;  // by interface
+  std::map<std::string, HostSetup> setups_;  // by the interface's id
 };
 
 /// The options that every HostSetup of ours is made with: warnings and notes go to the log.

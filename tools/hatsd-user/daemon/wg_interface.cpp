@@ -247,7 +247,7 @@ nlohmann::json WgInterface::status() {
                                            : std::nullopt);
   }
   return status_json({.name = current_name(),
-                      .id = name(),
+                      .id = id(),
                       .file = file(),
                       .network_namespace = present_namespace(),
                       .mtu = mtu(),

@@ -24,6 +24,7 @@
 #include "core/config/wg_quick.hpp"
 #include "tools/hatsd-user/quick/device_control.hpp"
 #include "tools/hatsd-user/quick/route_cover.hpp"
+#include "tools/hatsd-user/quick/run_directory.hpp"
 #include "tools/hatsd-user/quick/undo_record.hpp"
 #include "tun/link.hpp"
 

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "tools/hatsd-user/quick/atomic_file.hpp"
+#include "tools/hatsd-user/quick/run_directory.hpp"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -213,18 +214,22 @@ std::optional<std::string> UndoRecord::others_old_value(const std::string& sysct
   return found;
 }
 
-std::expected<void, std::string> UndoRecord::write() const {
-  if (mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) {
-    return std::unexpected(directory_ + ": " + std::strerror(errno));
-  }
+int UndoRecord::write_file() const {
+  if (mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) return errno;
   struct stat status{};
-  if (lstat(directory_.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) || status.st_uid != geteuid() ||
-      (status.st_mode & 0022) != 0) {
+  if (lstat(directory_.c_str(), &status) != 0) return errno;
+  if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 0022) != 0) return EACCES;
+  const auto replaced = replace_file(path(), to_json());
+  return replaced ? 0 : replaced.error();
+}
+
+std::expected<void, std::string> UndoRecord::write() const {
+  const int error = make_in_run_directory([this] { return write_file(); });
+  if (error == 0) return {};
+  if (error == EACCES) {
     return std::unexpected(directory_ + ": must be a folder of root's that nobody else can write to");
   }
-  const auto replaced = replace_file(path(), to_json());
-  if (!replaced) return std::unexpected(path() + ": " + std::strerror(replaced.error()));
-  return {};
+  return std::unexpected(path() + ": " + std::strerror(error));
 }
 
 std::string UndoRecord::to_json() const {

@@ -17,8 +17,6 @@
 
 namespace hats::app {
 
-inline constexpr const char* kRunDirectory = "/run/hatsd-user";
-
 struct UndoRule {
   tun::Rule rule;
 };
@@ -76,6 +74,8 @@ class UndoRecord {
 
  private:
   [[nodiscard]] std::expected<void, std::string> write() const;
+  /// 0, or an errno; EACCES: the folder is not ours alone.
+  [[nodiscard]] int write_file() const;
   [[nodiscard]] std::string to_json() const;
   [[nodiscard]] bool from_json(const std::string& text);
 

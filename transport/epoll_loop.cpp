@@ -23,7 +23,7 @@ struct EpollLoop::EpollPort final : Port {
   bool starved = false;
 };
 
-std::expected<std::unique_ptr<Loop>, int> make_epoll_loop(std::unique_ptr<Arena> arena) {
+std::expected<std::unique_ptr<LoopBase>, int> make_epoll_loop(std::unique_ptr<Arena> arena) {
   auto fds = make_loop_fds();
   if (!fds) return std::unexpected(fds.error());
   UniqueFd epoll_fd(epoll_create1(EPOLL_CLOEXEC));

@@ -55,6 +55,6 @@ class EpollLoop final : public LoopBase {
 };
 
 /// Makes the backend. Error: errno.
-std::expected<std::unique_ptr<Loop>, int> make_epoll_loop(std::unique_ptr<Arena> arena);
+std::expected<std::unique_ptr<LoopBase>, int> make_epoll_loop(std::unique_ptr<Arena> arena);
 
 }  // namespace hats::transport

@@ -9,12 +9,15 @@ namespace hats::transport {
 
 namespace {
 
-using Made = std::expected<std::unique_ptr<Loop>, int>;
+using Made = std::expected<std::unique_ptr<LoopBase>, int>;
 
 Made make_backend(const LoopOptions& options, bool uring) {
   auto arena = Arena::make(options.slabs);
   if (!arena) return std::unexpected(arena.error());
-  return uring ? UringLoop::make(std::move(*arena), options.uring_basic) : make_epoll_loop(std::move(*arena));
+  Made made =
+      uring ? UringLoop::make(std::move(*arena), options.uring_basic) : make_epoll_loop(std::move(*arena));
+  if (made) (*made)->set_realtime(options.realtime);
+  return made;
 }
 
 }  // namespace

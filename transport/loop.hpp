@@ -132,6 +132,9 @@ class Handler {
 struct LoopOptions {
   IoChoice io = IoChoice::automatic;
   uint32_t slabs = 192;  // arena size, kMinSlabs..kMaxSlabs
+  /// The loop's thread runs under a real-time class, and preempts whoever makes its packets: it pauses in a
+  /// flood of single ones, so that they come in batches (pacer.hpp).
+  bool realtime = false;
   /// io_uring as in Linux 6.1: no multishot read, no registered files. For tests and measurements.
   bool uring_basic = false;
 };

@@ -301,16 +301,25 @@ void LoopBase::run(Handler& handler) {
   }
   settle();
   while (!mailbox_.stopping()) {
+    const uint64_t packets_before = packets();
     turn(must_poll());
     mailbox_.run_posted();
     settle();
     handler.on_wake(now_);
     settle();
     removed_.clear();
+    if (realtime_) pace(packets_before);
   }
   flush_at_end();
   end();
   running_ = false;
+}
+
+void LoopBase::pace(uint64_t packets_before) {
+  const Duration pause = pacer_.after_wake_up(now_.boot, packets() - packets_before);
+  if (pause.ns == 0) return;
+  const timespec time = to_timespec(pause.ns);
+  clock_nanosleep(CLOCK_MONOTONIC, 0, &time, nullptr);
 }
 
 void LoopBase::drop_queued(Port& port) {

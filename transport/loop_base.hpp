@@ -8,6 +8,7 @@
 
 #include "transport/loop.hpp"
 #include "transport/mailbox.hpp"
+#include "transport/pacer.hpp"
 #include "transport/raw_sender.hpp"
 #include "transport/socket.hpp"
 #include "transport/udp_sender.hpp"
@@ -56,6 +57,8 @@ class LoopBase : public Loop {
   void send_raw(Tag tag, RawSend send) override;
   int write(Tag tag, const TunWrite& write) override;
   void run(Handler& handler) override;
+  /// See LoopOptions::realtime. Before run().
+  void set_realtime(bool realtime) { realtime_ = realtime; }
   void stop() override { mailbox_.stop(); }
   void post(std::function<void()> function) override { mailbox_.post(std::move(function)); }
 
@@ -117,6 +120,10 @@ class LoopBase : public Loop {
   void tell_failed(std::vector<FailedSend<Send>>& failures, Tell tell);
   void settle();
   bool must_poll();
+  void pace(uint64_t packets_before);
+  [[nodiscard]] uint64_t packets() const {
+    return counters_.tun_reads + counters_.udp_receives + counters_.raw_receives;
+  }
   void set_timer(BootTime deadline);
   void flush_at_end();
 
@@ -129,6 +136,8 @@ class LoopBase : public Loop {
   Handler* handler_ = nullptr;
   Now now_;
   bool running_ = false;
+  bool realtime_ = false;
+  Pacer pacer_;
 
   UdpSender udp_sender_{counters_};
   RawSender raw_sender_{counters_};

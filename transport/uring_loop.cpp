@@ -60,7 +60,7 @@ struct alignas(8) UringLoop::UringPort final : Port {
   std::vector<RawReceived> raw_received;
 };
 
-std::expected<std::unique_ptr<Loop>, int> UringLoop::make(std::unique_ptr<Arena> arena, bool basic) {
+std::expected<std::unique_ptr<LoopBase>, int> UringLoop::make(std::unique_ptr<Arena> arena, bool basic) {
   auto features = probe_uring();
   if (!features) return std::unexpected(features.error());
   if (basic) *features = {};

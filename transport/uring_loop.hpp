@@ -13,7 +13,7 @@ namespace hats::transport {
 class UringLoop final : public LoopBase {
  public:
   /// `basic`: as if the kernel had none of UringFeatures. Error: errno.
-  static std::expected<std::unique_ptr<Loop>, int> make(std::unique_ptr<Arena> arena, bool basic);
+  static std::expected<std::unique_ptr<LoopBase>, int> make(std::unique_ptr<Arena> arena, bool basic);
   ~UringLoop() override;
   [[nodiscard]] std::string_view name() const override { return name_; }
 

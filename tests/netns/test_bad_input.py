@@ -87,10 +87,11 @@ def test_bad_options_and_environment_are_usage_errors():
         host = world.host("solo")
         path = world.file("wgx.conf", wg_quick_file(Keys(), "10.9.0.1/24", 51821, Keys()))
         for words in (["up", "--io=fast", path], ["up", "--tun-offload=maybe", path], ["up"], [], ["down"],
-                      ["up", "--workers=0", path], ["up", "--workers=many", path]):
+                      ["up", "--workers=0", path], ["up", "--memory=1", path], ["up", "--workers=many", path]):
             done = host.hatsd(*words, check=False)
             assert done.returncode == 2 and done.stderr, (words, done)
-        for name in ("HATSD_IO", "HATSD_TUN_OFFLOAD", "HATSD_AEAD", "HATSD_WORKERS", "HATSD_LOG_LEVEL"):
+        for name in ("HATSD_IO", "HATSD_TUN_OFFLOAD", "HATSD_AEAD", "HATSD_WORKERS", "HATSD_REALTIME", "HATSD_MEMORY",
+                     "HATSD_LOG_LEVEL"):
             done = host.hatsd("up", path, check=False, env={name: "nonsense"})
             assert done.returncode == 2 and name in done.stderr, (name, done)
         assert "wgx" not in host.out("ip -br link")

@@ -113,6 +113,39 @@ def two_tunnels(world, **options):
     return pair
 
 
+def threads_of(host, port):
+    """Scheduling class of each thread of the process that has the UDP port."""
+    process = re.search(r"pid=(\d+)", host.out(f"ss -Hnulp sport = :{port}")).group(1)
+    return host.out(f"ps -L -o cls= -p {process}").split()
+
+
+def test_realtime_puts_packets_first_and_without_the_right_to_it_warns():
+    with World() as world:
+        pair = Pair(world, start=False)
+        pair.left.hatsd("up", "--realtime", pair.left_file)
+        without = ["setpriv", "--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice", "prlimit", "--rtprio=0:0"]
+        pair.right.run([*without, HATSD, "up", "--realtime", pair.right_file])
+        pair.check_both_ways(2)
+        assert sorted(threads_of(pair.left, 51821)) == ["FF", "TS"], "the worker alone is a real-time thread"
+        assert set(threads_of(pair.right, 51822)) == {"TS"}
+        assert "SCHED_FIFO" in pair.left.hatsd("show").stdout
+        shown = pair.right.hatsd("show").stdout
+        assert "SYS_NICE" in shown, shown
+        bits, _ = iperf(pair.left, pair.right, "10.9.0.2", 3)
+        assert bits > 1e6, bits
+
+
+def test_the_least_memory_still_carries_both_ways_at_once():
+    with World() as world:
+        pair = Pair(world, start=False)
+        for host, file in ((pair.left, pair.left_file), (pair.right, pair.right_file)):
+            host.hatsd("up", "--memory", "2", file)
+        pair.check_both_ways(2)
+        for words in ((), ("-P", "8"), ("--bidir",)):
+            bits, _ = iperf(pair.left, pair.right, "10.9.0.2", 2, words)
+            assert bits > 1e6, (words, bits)
+
+
 def test_two_workers_carry_two_tunnels_side_by_side():
     with World() as world:
         pair = two_tunnels(world)

@@ -61,6 +61,21 @@ TEST(CommandLineTest, AnOptionOverridesTheEnvironmentAndABadValueOfEitherIsRefus
   EXPECT_NE(parsed.text.find("HATSD_AEAD"), std::string::npos);
 }
 
+TEST(CommandLineTest, RealtimeAndMemoryHaveAnOptionAndAVariableEach) {
+  EXPECT_FALSE(parse({"up", "a.conf"}).line.settings.realtime);
+  EXPECT_EQ(parse({"up", "a.conf"}).line.settings.memory_mib, 0U);
+  const auto given = parse({"up", "--realtime", "--memory=8", "a.conf"}, {{"HATSD_MEMORY", "4"}});
+  EXPECT_TRUE(given.line.settings.realtime);
+  EXPECT_EQ(given.line.settings.memory_mib, 8U);
+  EXPECT_TRUE(parse({"wg0"}, {{"HATSD_REALTIME", "on"}}).line.settings.realtime);
+  for (const char* bad : {"1", "4097", "-1", "8M", "lots"}) {
+    const auto refused = parse({"up", "--memory", bad, "a.conf"});
+    EXPECT_EQ(refused.exit_code, 2) << bad;
+    EXPECT_NE(refused.text.find("--memory"), std::string::npos) << refused.text;
+  }
+  EXPECT_EQ(parse({"wg0"}, {{"HATSD_REALTIME", "yes"}}).exit_code, 2);
+}
+
 TEST(CommandLineTest, LogLevelOfWgQuickCountsOnlyWhereOursIsUnset) {
   EXPECT_EQ(parse({"wg0"}, {{"LOG_LEVEL", "verbose"}}).line.settings.log_level, LogLevel::debug);
   EXPECT_EQ(parse({"wg0"}, {{"LOG_LEVEL", "verbose"}, {"HATSD_LOG_LEVEL", "error"}}).line.settings.log_level,

@@ -23,14 +23,16 @@ constexpr const char* kDescription =
     "A bare NAME makes one interface for wg(8) and wg-quick(8) to configure.";
 
 constexpr const char* kEnvironment =
-    "Environment: HATSD_IO, HATSD_TUN_OFFLOAD, HATSD_WORKERS, HATSD_LOG_LEVEL set the defaults of the "
+    "Environment: HATSD_IO, HATSD_TUN_OFFLOAD, HATSD_WORKERS, HATSD_REALTIME, HATSD_MEMORY, HATSD_LOG_LEVEL "
+    "set the defaults of the "
     "options of `up`, "
     "HATSD_AEAD=auto|sodium|ipsec-mb chooses the cipher's implementation.\n"
     "An interface that is named like a command needs `--` before it. See hatsd-user(8).";
 
 /// Options of `up` as words, applied on top of the environment's.
 struct UpOptions {
-  std::string io, tun_offload, workers, log_level;
+  std::string io, tun_offload, workers, memory, log_level;
+  bool realtime = false;
 };
 
 std::unexpected<AppError> no_such_command(const char* name, const char* what) {
@@ -40,10 +42,11 @@ std::unexpected<AppError> no_such_command(const char* name, const char* what) {
 }
 
 AppResult<void> apply_options(Settings& settings, const UpOptions& options) {
-  const std::pair<const char*, const std::string&> given[] = {{"io", options.io},
-                                                              {"tun-offload", options.tun_offload},
-                                                              {"workers", options.workers},
-                                                              {"log-level", options.log_level}};
+  const std::string realtime = options.realtime ? "on" : "";
+  const std::pair<const char*, const std::string&> given[] = {
+      {"io", options.io},           {"tun-offload", options.tun_offload},
+      {"workers", options.workers}, {"memory", options.memory},
+      {"realtime", realtime},       {"log-level", options.log_level}};
   for (const auto& [name, text] : given) {
     if (text.empty()) continue;
     if (auto applied = apply_setting(settings, name, text, std::string("--") + name); !applied)
@@ -82,6 +85,8 @@ ParsedCommandLine parse_command_line(int argc, const char* const* argv, Environm
   up->add_option("--io", options.io, "Packet loop: auto, uring, epoll");
   up->add_option("--tun-offload", options.tun_offload, "Segmentation offload of TUN: auto, off");
   up->add_option("--workers", options.workers, "Threads that carry packets");
+  up->add_flag("--realtime", options.realtime, "Packets go first (SCHED_FIFO): lower latency under load");
+  up->add_option("--memory", options.memory, "MiB for packets at the most, all workers together");
   up->add_option("--log-level", options.log_level, "silent, error, warning, info, debug");
   up->add_option("CONFIG", line.names,
                  "A file (NAME.conf, *.netdev, *.yaml), or the NAME of an interface to look up")

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "tools/hatsd-user/daemon/encap_interface.hpp"
+#include "tools/hatsd-user/daemon/memory_limit.hpp"
 #include "tools/hatsd-user/daemon/privileges.hpp"
 #include "tools/hatsd-user/daemon/wg_interface.hpp"
 
@@ -66,6 +67,7 @@ AppResult<void> Daemon::start(bool raw_tunnels) {
     wireguard_warnings_.emplace_back(
         "this host's kernel has the wireguard module, which would serve this tunnel faster (wg-quick up)");
   }
+  const bool realtime = settings_.realtime && try_realtime();
   if (const std::string why = reduce_capabilities(raw_tunnels); !why.empty()) warnings_.push_back(why);
 
   events_descriptor_.emplace(io_, events_->fd());
@@ -73,13 +75,27 @@ AppResult<void> Daemon::start(bool raw_tunnels) {
   upkeep_.emplace(io_);
   route_check_.emplace(io_);
   keep_up();
-  return start_workers();
+  auto started = start_workers(realtime);
+  if (realtime) leave_realtime();  // the workers' threads have inherited it
+  return started;
 }
 
-AppResult<void> Daemon::start_workers() {
+bool Daemon::try_realtime() {
+  const int error = enter_realtime();
+  if (error == 0) return true;
+  warnings_.push_back(errno_text("packets are not carried in real time: SCHED_FIFO is refused", error) +
+                      "; run as root, under Docker add --cap-add SYS_NICE, under systemd set LimitRTPRIO=1");
+  return false;
+}
+
+AppResult<void> Daemon::start_workers(bool realtime) {
+  const uint32_t slabs = slabs_of_setting(settings_.memory_mib, settings_.workers);
   for (unsigned i = 0; i < settings_.workers; ++i) {
-    auto worker =
-        Worker::make({.io = settings_.io, .aead = settings_.aead, .icmp = icmp_ ? &*icmp_ : nullptr});
+    auto worker = Worker::make({.io = settings_.io,
+                                .aead = settings_.aead,
+                                .icmp = icmp_ ? &*icmp_ : nullptr,
+                                .slabs = slabs,
+                                .realtime = realtime});
     if (!worker) return fail(worker.error());
     (*worker)->start();
     workers_.push_back(std::move(*worker));

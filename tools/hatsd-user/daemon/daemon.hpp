@@ -81,7 +81,9 @@ class Daemon final : public ControlTarget {
     std::unique_ptr<Interface> interface;
     bool ending = false;
   };
-  AppResult<void> start_workers();
+  AppResult<void> start_workers(bool realtime);
+  /// Makes this thread a real-time one, or warns and returns false.
+  bool try_realtime();
   Worker& idlest_worker();
   [[nodiscard]] std::string unused_id(const std::string& name);
   AppResult<std::unique_ptr<Interface>> make(const Interface::Options& options);

@@ -1,9 +1,12 @@
 #include "tools/hatsd-user/daemon/privileges.hpp"
 
 #include <cap-ng.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+
+#include <cerrno>
 
 namespace hats::app {
 
@@ -34,6 +37,17 @@ std::string reduce_capabilities(bool raw_tunnels) {
   }
   (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   return {};
+}
+
+int enter_realtime() noexcept {
+  sched_param parameters{};
+  parameters.sched_priority = sched_get_priority_min(SCHED_FIFO);
+  return sched_setscheduler(0, SCHED_FIFO, &parameters) == 0 ? 0 : errno;
+}
+
+void leave_realtime() noexcept {
+  const sched_param parameters{};
+  (void)sched_setscheduler(0, SCHED_OTHER, &parameters);
 }
 
 bool has_net_admin() {

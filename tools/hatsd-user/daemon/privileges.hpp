@@ -14,6 +14,12 @@ void protect_secrets() noexcept;
 /// that should have them are made, or each thread for itself. Returns a sentence on failure, "" on success.
 [[nodiscard]] std::string reduce_capabilities(bool raw_tunnels);
 
+/// Puts the calling thread, and threads that it makes from here on, under SCHED_FIFO at the lowest priority.
+/// 0 or errno: it takes CAP_SYS_NICE or a limit of real-time priority. Before capabilities are reduced.
+[[nodiscard]] int enter_realtime() noexcept;
+/// The calling thread is an ordinary one again; it may always.
+void leave_realtime() noexcept;
+
 /// True if CAP_NET_ADMIN is effective.
 [[nodiscard]] bool has_net_admin();
 

@@ -4,6 +4,8 @@
 #include <optional>
 #include <utility>
 
+#include "tools/hatsd-user/daemon/memory_limit.hpp"
+
 namespace hats::app {
 
 namespace {
@@ -19,6 +21,7 @@ constexpr Choice<transport::IoChoice> kIoChoices[] = {{"auto", transport::IoChoi
                                                       {"epoll", transport::IoChoice::epoll}};
 constexpr Choice<tun::OffloadChoice> kOffloadChoices[] = {{"auto", tun::OffloadChoice::automatic},
                                                           {"off", tun::OffloadChoice::off}};
+constexpr Choice<bool> kSwitch[] = {{"on", true}, {"off", false}};
 constexpr Choice<LogLevel> kLogLevels[] = {{"silent", LogLevel::silent},   {"error", LogLevel::error},
                                            {"warning", LogLevel::warning}, {"info", LogLevel::info},
                                            {"debug", LogLevel::debug},     {"verbose", LogLevel::debug}};
@@ -32,6 +35,14 @@ bool choose(const Choice<T> (&choices)[N], std::string_view text, T& out) {
     }
   }
   return false;
+}
+
+bool number(std::string_view text, unsigned least, unsigned most, unsigned& out) {
+  unsigned value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || value < least || value > most) return false;
+  out = value;
+  return true;
 }
 
 std::unexpected<AppError> refuse(const std::string& source, std::string_view text, const char* allowed) {
@@ -51,12 +62,13 @@ AppResult<void> apply_setting(Settings& settings, std::string_view name, std::st
     if (!choice) return refuse(source, text, "auto, sodium or ipsec-mb");
     settings.aead = *choice;
   } else if (name == "workers") {
-    unsigned workers = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), workers);
-    if (error != std::errc{} || end != text.data() + text.size() || workers < 1 || workers > kMaxWorkers) {
-      return refuse(source, text, "a number from 1 to 64");
+    if (!number(text, 1, kMaxWorkers, settings.workers)) return refuse(source, text, "a number from 1 to 64");
+  } else if (name == "memory") {
+    if (!number(text, kLeastMemoryMib, kMostMemoryMib, settings.memory_mib)) {
+      return refuse(source, text, "MiB for packets, from 2 to 4096");
     }
-    settings.workers = workers;
+  } else if (name == "realtime") {
+    if (!choose(kSwitch, text, settings.realtime)) return refuse(source, text, "on or off");
   } else {
     if (!choose(kLogLevels, text, settings.log_level)) {
       return refuse(source, text, "silent, error, warning, info, debug or verbose");
@@ -68,11 +80,11 @@ AppResult<void> apply_setting(Settings& settings, std::string_view name, std::st
 
 AppResult<Settings> settings_from_environment(Environment environment) {
   Settings settings;
-  constexpr std::pair<const char*, const char*> kVariables[] = {{"HATSD_IO", "io"},
-                                                                {"HATSD_TUN_OFFLOAD", "tun-offload"},
-                                                                {"HATSD_WORKERS", "workers"},
-                                                                {"HATSD_LOG_LEVEL", "log-level"},
-                                                                {"HATSD_AEAD", "aead"}};
+  constexpr std::pair<const char*, const char*> kVariables[] = {
+      {"HATSD_IO", "io"},           {"HATSD_TUN_OFFLOAD", "tun-offload"},
+      {"HATSD_WORKERS", "workers"}, {"HATSD_REALTIME", "realtime"},
+      {"HATSD_MEMORY", "memory"},   {"HATSD_LOG_LEVEL", "log-level"},
+      {"HATSD_AEAD", "aead"}};
   for (const auto& [variable, name] : kVariables) {
     const char* text = environment(variable);
     if (text == nullptr || *text == '\0') continue;

@@ -18,6 +18,8 @@ struct Settings {
   tun::OffloadChoice tun_offload = tun::OffloadChoice::automatic;
   crypto::AeadChoice aead = crypto::AeadChoice::automatic;
   unsigned workers = 1;
+  bool realtime = false;    // packet loops under SCHED_FIFO
+  unsigned memory_mib = 0;  // for packets, all workers together; 0: from what the machine or cgroup has
   LogLevel log_level = LogLevel::info;
   bool log_level_given = false;  // by option or environment
   bool foreground = false;
@@ -29,13 +31,15 @@ inline constexpr unsigned kMaxWorkers = 64;
 /// Looks up an environment variable; nullptr if unset. std::getenv outside of tests.
 using Environment = const char* (*)(const char* name);
 
-/// One setting by name ("io", "tun-offload", "workers", "log-level", "aead") from text. `source` names where
+/// One setting by name ("io", "tun-offload", "workers", "realtime", "memory", "log-level",
+/// "aead") from text. `source` names where
 /// the text stands ("--io", "HATSD_IO"), for the message.
 [[nodiscard]] AppResult<void> apply_setting(Settings& settings, std::string_view name, std::string_view text,
                                             const std::string& source);
 
-/// The defaults that HATSD_IO, HATSD_TUN_OFFLOAD, HATSD_WORKERS, HATSD_LOG_LEVEL, HATSD_AEAD and, where
-/// HATSD_LOG_LEVEL is unset, LOG_LEVEL give. A bad value is refused, save for LOG_LEVEL's, which is not ours.
+/// The defaults that HATSD_IO, HATSD_TUN_OFFLOAD, HATSD_WORKERS, HATSD_REALTIME, HATSD_MEMORY,
+/// HATSD_LOG_LEVEL, HATSD_AEAD and, where HATSD_LOG_LEVEL is unset, LOG_LEVEL give. A bad value is refused,
+/// save for LOG_LEVEL's, which is not ours.
 [[nodiscard]] AppResult<Settings> settings_from_environment(Environment environment);
 
 }  // namespace hats::app

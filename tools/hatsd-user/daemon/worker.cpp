@@ -17,11 +17,12 @@ Now read_clocks() noexcept {
 std::expected<std::unique_ptr<Worker>, std::string> Worker::make(const Options& options) {
   std::unique_ptr<Worker> worker(new Worker);
   worker->icmp_ = options.icmp;
+  worker->realtime_ = options.realtime;
   worker->aead_ = crypto::make_aead(options.aead);
   if (!worker->aead_) {
     return std::unexpected("this CPU or build has no libipsec-mb backend; use HATSD_AEAD=auto or sodium");
   }
-  auto loop = transport::Loop::make({.io = options.io});
+  auto loop = transport::Loop::make({.io = options.io, .slabs = options.slabs, .realtime = options.realtime});
   if (!loop) return std::unexpected(loop.error());
   worker->loop_ = std::move(*loop);
   return worker;

@@ -29,6 +29,9 @@ class Worker final : public transport::Handler {
     transport::IoChoice io = transport::IoChoice::automatic;
     crypto::AeadChoice aead = crypto::AeadChoice::automatic;
     const IcmpSender* icmp = nullptr;  // outlives the worker
+    uint32_t slabs = transport::LoopOptions{}.slabs;
+    bool realtime =
+        false;  // the thread that calls start() is under a real-time class, and so is the worker's
   };
   /// Makes loop and AEAD; the thread starts with start(). The error is a sentence.
   static std::expected<std::unique_ptr<Worker>, std::string> make(const Options& options);
@@ -70,7 +73,9 @@ class Worker final : public transport::Handler {
   void remove(LoopMember* member);
   /// Members of the loop.
   [[nodiscard]] size_t members() const { return count_; }
-  [[nodiscard]] std::string io_name() const { return std::string(loop_->name()); }
+  [[nodiscard]] std::string io_name() const {
+    return std::string(loop_->name()) + (realtime_ ? ", SCHED_FIFO" : "");
+  }
   [[nodiscard]] std::string aead_name() const { return std::string(aead_->name()); }
   [[nodiscard]] transport::LoopCounters loop_counters() {
     return call([this] { return loop_->counters(); });
@@ -101,6 +106,7 @@ class Worker final : public transport::Handler {
   std::unique_ptr<transport::Loop> loop_;
   std::unique_ptr<crypto::Aead> aead_;
   const IcmpSender* icmp_ = nullptr;
+  bool realtime_ = false;
   crypto::SystemRng rng_;
   BatchSpace space_;
   // Of the worker's thread alone, once it runs:

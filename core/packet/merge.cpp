@@ -165,8 +165,12 @@ class Merger {
       plan.first = static_cast<uint32_t>(out_.fragments.size());
       plan.count = run.count;
       plan.bytes = run.bytes;
-      if (run.count > 1) plan.offload = finish_head(run);
       const ByteSpan first = packets_[run.first];
+      if (run.count > 1) {
+        plan.saved = static_cast<uint32_t>(out_.saved.size());
+        out_.saved.insert(out_.saved.end(), first.data(), first.data() + run.head);
+        plan.offload = finish_head(run);
+      }
       out_.fragments.push_back({first.data(), static_cast<uint32_t>(first.size())});
       for (uint32_t i = scratch_.next[run.first]; i != kNone; i = scratch_.next[i]) {
         const ByteSpan payload = packets_[i].subspan(run.head);
@@ -297,6 +301,20 @@ void merge(std::span<const ByteSpan> packets, const MergeLimits& limits, MergedW
   Merger merger(packets, limits, out);
   for (uint32_t i = 0; i < packets.size(); ++i) merger.place(i);
   merger.finish_writes();
+}
+
+void unmerge(const TunWritePlan& plan, const MergedWrites& merged, std::vector<Fragment>& out) {
+  const auto fragments = std::span(merged.fragments).subspan(plan.first, plan.count);
+  const uint16_t head = plan.count > 1 ? plan.offload.header_size : 0;
+  if (head != 0) {
+    // It was merge() that changed them, in memory that was given to it to change.
+    std::memcpy(const_cast<uint8_t*>(fragments[0].data), &merged.saved[plan.saved], head);
+  }
+  out.push_back(fragments[0]);
+  // A later fragment is the payload of a packet whose header still lies before it.
+  for (const Fragment& payload : fragments.subspan(1)) {
+    out.push_back({payload.data - head, payload.size + head});
+  }
 }
 
 }  // namespace hats::packet

@@ -16,6 +16,7 @@ struct TunWritePlan {
   Offload offload;
   uint32_t first = 0, count = 0;
   uint32_t bytes = 0;
+  uint32_t saved = 0;  // where in MergedWrites::saved the first packet's header is, as it came
 };
 
 /// Most packets in one write: what the kernel's own UDP GRO makes (UDP_GRO_CNT_MAX), and well under IOV_MAX.
@@ -58,10 +59,12 @@ struct MergeScratch {
 struct MergedWrites {
   std::vector<TunWritePlan> writes;
   std::vector<Fragment> fragments;
+  std::vector<uint8_t> saved;    // headers of the first packets of merged writes, one behind another
   detail::MergeScratch scratch;  // merge()'s own; kept so that nothing allocates per batch
   void clear() {
     writes.clear();
     fragments.clear();
+    saved.clear();
   }
 };
 
@@ -81,5 +84,9 @@ struct MergeLimits {
 /// transport checksum is wrong, or absent (UDP), are never merged, so no wrong packet is repaired. A packet
 /// on its own goes out as it came.
 void merge(std::span<const ByteSpan> packets, const MergeLimits& limits, MergedWrites& out);
+
+/// Takes a write of `merged` apart again: appends the packets that it was made of to `out`, byte for byte as
+/// they came. For a queue that refuses the large write; the memory of the packets is as merge() left it.
+void unmerge(const TunWritePlan& plan, const MergedWrites& merged, std::vector<Fragment>& out);
 
 }  // namespace hats::packet

@@ -25,6 +25,7 @@ class FakeLoop final : public transport::Loop {
  public:
   std::vector<Bytes> written;
   bool refuses_offload = false;
+  int refused = 0;
   size_t header = kHeader;
   int held = 0;  // leases that came along
 
@@ -34,7 +35,10 @@ class FakeLoop final : public transport::Loop {
       const auto* data = static_cast<const uint8_t*>(part.iov_base);
       all.insert(all.end(), data, data + part.iov_len);
     }
-    if (refuses_offload && header != 0 && all[1] != kGsoNone) return EINVAL;
+    if (refuses_offload && header != 0 && all[1] != kGsoNone) {
+      ++refused;
+      return EINVAL;
+    }
     written.push_back(std::move(all));
     held += static_cast<int>(write.slabs.size());
     return 0;
@@ -112,6 +116,23 @@ TEST_P(TunWriterTest, AQueueWithoutVirtioHeaderGetsTheBarePieces) {
   const Bytes payload = random_bytes(rng_, 60'000);
   loop_.header = 0;
   EXPECT_EQ(write_merged(kNoHeader, payload, 300), segments(shape_, payload, 300));
+}
+
+TEST_P(TunWriterTest, ARefusedMergeIsWrittenPacketByPacketAndNotTriedAgain) {
+  const Bytes payload = random_bytes(rng_, 7'000);
+  const std::vector<Bytes> sent = segments(shape_, payload, 1'000);
+  loop_.refuses_offload = true;
+  TunWriter writer(loop_, 0, kAll, space_);
+  for (int round = 1; round <= 2; ++round) {
+    std::vector<Bytes> packets = sent;
+    std::vector<ByteSpan> spans(packets.begin(), packets.end());
+    writer.write(spans);
+    EXPECT_EQ(loop_.refused, 1) << "the second batch is not merged any more";
+    EXPECT_EQ(without_headers(loop_.written, kHeader), sent) << "byte for byte";
+    loop_.written.clear();
+  }
+  EXPECT_FALSE(writer.limits().tcp);
+  EXPECT_TRUE(writer.limits().udp) << "each protocol for itself";
 }
 
 TEST_P(TunWriterTest, ARefusedMergedPacketIsCut) {

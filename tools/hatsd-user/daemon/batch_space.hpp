@@ -44,6 +44,7 @@ struct BatchSpace {
   std::vector<ByteSpan> packets;
   std::vector<Lender> lenders;
   packet::MergedWrites merged;
+  std::vector<packet::Fragment> unmerged;
   std::vector<iovec> parts;
   std::vector<transport::Lease> held;
   std::array<uint8_t, tun::kVnetHeaderSize> vnet{};

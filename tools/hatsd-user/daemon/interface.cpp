@@ -56,6 +56,10 @@ Tunnel::Notify Interface::notices() {
         (*self)->end(Ending::link_gone);
       } else if (notice == Tunnel::Notice::used_while_down) {
         (*self)->refresh_link();
+      } else if (notice == Tunnel::Notice::merging_refused) {
+        (*self)->warn(
+            "the kernel refuses merged packets on this TUN queue: they are written one by one, which costs "
+            "CPU");
       } else {
         (*self)->noticed(notice);
       }

@@ -19,19 +19,31 @@ void TunWriter::write(std::span<const ByteSpan> packets) {
   }
   space_.merged.clear();
   packet::merge(packets, limits_, space_.merged);
-  for (const packet::TunWritePlan& plan : space_.merged.writes) {
-    write_one(plan.offload, std::span(space_.merged.fragments).subspan(plan.first, plan.count));
-  }
+  for (const packet::TunWritePlan& plan : space_.merged.writes) write_plan(plan);
+}
+
+void TunWriter::write_plan(const packet::TunWritePlan& plan) {
+  const auto fragments = std::span(space_.merged.fragments).subspan(plan.first, plan.count);
+  if (write_one(plan.offload, fragments) != EINVAL || plan.count == 1) return;
+  turn_off(plan.offload.kind);
+  space_.unmerged.clear();
+  packet::unmerge(plan, space_.merged, space_.unmerged);
+  for (const packet::Fragment& whole : space_.unmerged) write_one({}, {&whole, 1});
+}
+
+void TunWriter::turn_off(packet::Offload::Kind kind) {
+  (kind == packet::Offload::Kind::udp ? limits_.udp : limits_.tcp) = false;
 }
 
 bool TunWriter::takes(const packet::Offload& offload) const {
   if (features_.header_size == 0 || (offload.ecn && !features_.tso_ecn)) return false;
-  return offload.kind == packet::Offload::Kind::udp ? features_.uso : features_.tso;
+  return offload.kind == packet::Offload::Kind::udp ? limits_.udp : limits_.tcp;
 }
 
 void TunWriter::write_merged(ByteSpan packet, const packet::Offload& offload) {
   if (takes(offload)) {
     const packet::Fragment whole{packet.data(), static_cast<uint32_t>(packet.size())};
+    // Refused, it turns nothing off: here it may be a stranger's packet that is odd, not the kernel.
     if (write_one(offload, {&whole, 1}) != EINVAL) return;
   }
   // In the same arena as what is sent: the two never stand in it at once.

@@ -23,13 +23,18 @@ class TunWriter {
         limits_{.tcp = features.tso, .udp = features.uso} {}
 
   /// Writes whole IP packets in their order, merged by flow. They lie in the memory that space.lenders
-  /// tells; merging changes the headers of some.
+  /// tells; merging changes the headers of some. Where the kernel refuses a merged write (EINVAL), its
+  /// packets are written one by one, and merging of that protocol is off from then on.
   void write(std::span<const ByteSpan> packets);
   /// Writes one packet that stands for several, with this offload; where the queue takes no such offload, or
   /// refuses this one, it is cut and its pieces are written. The packet's bytes are used up.
   void write_merged(ByteSpan packet, const packet::Offload& offload);
+  /// What is merged still.
+  [[nodiscard]] const packet::MergeLimits& limits() const { return limits_; }
 
  private:
+  void write_plan(const packet::TunWritePlan& plan);
+  void turn_off(packet::Offload::Kind kind);
   int write_one(const packet::Offload& offload, std::span<const packet::Fragment> fragments);
   [[nodiscard]] bool takes(const packet::Offload& offload) const;
 

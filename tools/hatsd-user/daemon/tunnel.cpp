@@ -55,6 +55,14 @@ void Tunnel::cut_read(std::span<TunRead> reads, size_t index, Now now) {
   space.piece_reads.resize(space.pieces.size(), static_cast<uint32_t>(index));
 }
 
+void Tunnel::on_write_failed() {
+  ++counters_.write_failed;
+  const packet::MergeLimits& limits = writer_.limits();
+  const bool refused = limits.tcp != tun_.features().tso || limits.udp != tun_.features().uso;
+  if (!refused || std::exchange(refusal_of_merging_told_, true)) return;
+  notify_(Notice::merging_refused);
+}
+
 void Tunnel::on_tun_closed() {
   tun_dead_ = true;
   notify_(Notice::closed);

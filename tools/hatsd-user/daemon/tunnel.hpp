@@ -24,7 +24,7 @@ struct TunnelCounters {
   uint64_t tun_malformed = 0;   // TUN reads that cannot be cut
   uint64_t send_failed = 0;     // datagrams or outer packets that the kernel refused for good
   uint64_t source_retries = 0;  // WireGuard: sends repeated without their dead source
-  uint64_t write_failed = 0;    // packets that TUN refused
+  uint64_t write_failed = 0;    // writes that TUN refused; of a merged one the packets went singly
   uint64_t icmp_sent = 0;       // errors to senders whose packets had no way out
   int last_send_error = 0;      // errno
 };
@@ -86,6 +86,7 @@ class Tunnel : public LoopMember {
   /// What the control thread is told of, on the worker's thread.
   enum class Notice : uint8_t {
     closed,           // the TUN queue is dead
+    merging_refused,  // the kernel has refused a merged write: TunWriter merges less from now on
     used_while_down,  // the link carried a packet before we heard that it is up
     path_refused,     // the kernel calls an outer packet too large: the path is not what we think
     carrier_lost,     // GRE keepalives are unanswered
@@ -105,7 +106,7 @@ class Tunnel : public LoopMember {
   void attach() override;
   void detach() override;
   void on_tun(std::span<transport::TunRead> reads, Now now) final;
-  void on_write_failed() final { ++counters_.write_failed; }
+  void on_write_failed() final;
   void on_tun_closed() final;
 
   /// The link is up or down. 0, or the errno of what had to be opened for it: the next call tries once more.
@@ -137,6 +138,7 @@ class Tunnel : public LoopMember {
   bool up_ = false;
   bool attached_ = false;
   bool tun_dead_ = false;
+  bool refusal_of_merging_told_ = false;
 };
 
 }  // namespace hats::app

@@ -12,13 +12,6 @@ Node::~Node() = default;
 
 // ---- Inside ----
 
-TunnelId Node::Impl::alike(const TunnelConfig& config, TunnelId except) const noexcept {
-  for (const auto& tunnel : tunnels) {
-    if (tunnel && tunnel->id != except && alike_on_the_wire(tunnel->config, config)) return tunnel->id;
-  }
-  return kNoTunnel;
-}
-
 void Node::Impl::enter(Tunnel& tunnel) {
   by_in_key.insert(tunnel.id, tunnel.config, tunnel.config.in_key);
   by_out_key.insert(tunnel.id, tunnel.config, tunnel.config.out_key);
@@ -74,17 +67,19 @@ void Node::Impl::owe_icmp(BootTime now, Tunnel& tunnel, ByteView beginning,
 
 std::expected<TunnelId, TunnelId> Node::add(const TunnelConfig& config, uint32_t mtu) {
   Impl& d = *impl_;
-  if (const TunnelId other = d.alike(config, kNoTunnel); other != kNoTunnel) return std::unexpected(other);
+  if (const TunnelId other = d.by_in_key.find_alike(config, kNoTunnel); other != kNoTunnel)
+    return std::unexpected(other);
   TunnelId id = static_cast<TunnelId>(d.tunnels.size());
   if (d.free_ids.empty()) {
     d.tunnels.emplace_back();
+    d.serials.push_back(0);
   } else {
     id = d.free_ids.back();
     d.free_ids.pop_back();
   }
   auto tunnel = std::make_unique<Tunnel>();
   tunnel->id = id;
-  tunnel->serial = d.next_serial++;
+  tunnel->serial = d.serials[id] = d.next_serial++;
   tunnel->config = config;
   tunnel->mtu = mtu;
   d.enter(*tunnel);
@@ -96,7 +91,8 @@ std::expected<void, TunnelId> Node::change(Now now, TunnelId id, const TunnelCon
   Impl& d = *impl_;
   Tunnel* tunnel = d.find(id);
   if (!tunnel) return {};
-  if (const TunnelId other = d.alike(config, id); other != kNoTunnel) return std::unexpected(other);
+  if (const TunnelId other = d.by_in_key.find_alike(config, id); other != kNoTunnel)
+    return std::unexpected(other);
   d.leave(*tunnel);
   const TunnelConfig before = std::exchange(tunnel->config, config);
   d.enter(*tunnel);

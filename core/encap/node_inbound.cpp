@@ -97,7 +97,8 @@ void Node::Impl::plan_received(Now now, uint32_t number, LastLookUp& last, Inbou
   if (!last.known || query != last.query) last = {true, query, by_in_key.find(query)};
   if (last.found.tunnel == kNoTunnel) return stray(last.found.reason);
   job.tunnel = last.found.tunnel;
-  job.tunnel_serial = find(job.tunnel)->serial;
+  job.tunnel_serial = serials[job.tunnel];
+  prefetch(job.tunnel);
   batch.jobs.push_back(job);
 }
 

@@ -1,9 +1,12 @@
 #include "core/encap/tunnel_table.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace hats::encap {
 namespace {
+
+constexpr size_t kFirstSlots = 16;
 
 uint64_t mix(uint64_t x) noexcept {
   x *= 0x9e37'79b9'7f4a'7c15ULL;
@@ -31,9 +34,36 @@ struct TunnelTable::Best {
   uint32_t rank = 0;
 };
 
+// ---- Slots ----
+
+size_t TunnelTable::slot_of(TunnelId tunnel, const Key& key) const noexcept {
+  if (slots_.empty()) return 0;
+  for (size_t at = home(key); slots_[at].tunnel != kNoTunnel; at = after(at)) {
+    if (slots_[at].tunnel == tunnel) return at;
+  }
+  return slots_.size();
+}
+
+void TunnelTable::place(const Slot& slot) noexcept {
+  size_t at = home(slot.key);
+  while (slots_[at].tunnel != kNoTunnel) at = after(at);
+  slots_[at] = slot;
+}
+
+void TunnelTable::grow() {
+  const std::vector<Slot> old =
+      std::exchange(slots_, std::vector<Slot>(std::max(kFirstSlots, slots_.size() * 2)));
+  for (const Slot& slot : old) {
+    if (slot.tunnel != kNoTunnel) place(slot);
+  }
+}
+
+// ---- Tunnels ----
+
 void TunnelTable::insert(TunnelId tunnel, const TunnelConfig& config, const std::optional<uint32_t>& key) {
   const Ends ends{config.kind, config.local, config.remote};
-  by_key_[{ends, key}].push_back({tunnel, config.underlay, false});
+  if (++used_ * 2 > slots_.size()) grow();
+  place({.key = {ends, key}, .tunnel = tunnel, .underlay = config.underlay, .up = false});
   by_ends_[ends].push_back(tunnel);
   any_local_ += config.local.is_set() ? 0 : 1;
   bound_ += config.underlay != 0 ? 1 : 0;
@@ -41,10 +71,17 @@ void TunnelTable::insert(TunnelId tunnel, const TunnelConfig& config, const std:
 
 void TunnelTable::erase(TunnelId tunnel, const TunnelConfig& config, const std::optional<uint32_t>& key) {
   const Ends ends{config.kind, config.local, config.remote};
-  const auto entries = by_key_.find({ends, key});
-  if (entries == by_key_.end()) return;
-  if (std::erase_if(entries->second, [&](const Entry& e) { return e.tunnel == tunnel; }) == 0) return;
-  if (entries->second.empty()) by_key_.erase(entries);
+  size_t gap = slot_of(tunnel, {ends, key});
+  if (gap == slots_.size()) return;
+  --used_;
+  // What follows moves up, unless that would be before its home: no look-up may meet the gap first.
+  for (size_t at = after(gap); slots_[at].tunnel != kNoTunnel; at = after(at)) {
+    const size_t mask = slots_.size() - 1;
+    if (((at - home(slots_[at].key)) & mask) < ((at - gap) & mask)) continue;
+    slots_[gap] = slots_[at];
+    gap = at;
+  }
+  slots_[gap] = {};
   const auto others = by_ends_.find(ends);
   std::erase(others->second, tunnel);
   if (others->second.empty()) by_ends_.erase(others);
@@ -54,41 +91,39 @@ void TunnelTable::erase(TunnelId tunnel, const TunnelConfig& config, const std::
 
 void TunnelTable::set_up(TunnelId tunnel, const TunnelConfig& config, const std::optional<uint32_t>& key,
                          bool up) {
-  const auto entries = by_key_.find({{config.kind, config.local, config.remote}, key});
-  if (entries == by_key_.end()) return;
-  for (Entry& entry : entries->second) {
-    if (entry.tunnel == tunnel) entry.up = up;
-  }
+  const size_t at = slot_of(tunnel, {{config.kind, config.local, config.remote}, key});
+  if (at != slots_.size()) slots_[at].up = up;
 }
 
-void TunnelTable::consider(const std::vector<Entry>& entries, const TunnelQuery& query, bool local_named,
-                           Best& best) noexcept {
-  for (const Entry& entry : entries) {
-    const bool known = entry.underlay != 0 && query.interface_index != 0;
-    const bool here = known && entry.underlay == query.interface_index;
+// ---- Look-ups ----
+
+void TunnelTable::consider(const Key& key, uint32_t interface_index, bool local_named,
+                           Best& best) const noexcept {
+  if (slots_.empty()) return;
+  for (size_t at = home(key); slots_[at].tunnel != kNoTunnel; at = after(at)) {
+    const Slot& slot = slots_[at];
+    if (slot.key != key) continue;
+    const bool known = slot.underlay != 0 && interface_index != 0;
+    const bool here = known && slot.underlay == interface_index;
     const bool elsewhere = known && !here;
-    if (elsewhere && query.kind == Kind::sit) continue;
+    if (elsewhere && key.ends.kind == Kind::sit) continue;
     const uint32_t rank =
-        1 + (elsewhere ? 0 : 1) + (local_named ? 2 : 0) + (here ? 4 : 0) + (entry.up ? 8 : 0);
-    if (rank > best.rank) best = {entry.tunnel, rank};
+        1 + (elsewhere ? 0 : 1) + (local_named ? 2 : 0) + (here ? 4 : 0) + (slot.up ? 8 : 0);
+    if (rank > best.rank) best = {slot.tunnel, rank};
+    // Nothing ranks above a tunnel that is up, of one key, where none is bound to an interface.
+    if (bound_ == 0 && slot.up) return;
   }
 }
 
 TunnelTable::Found TunnelTable::find(const TunnelQuery& query) const noexcept {
-  const Ends named{query.kind, query.local, query.remote}, any{query.kind, {}, query.remote};
+  const Key named{{query.kind, query.local, query.remote}, query.key};
   Best best;
-  if (const auto it = by_key_.find({named, query.key}); it != by_key_.end()) {
-    consider(it->second, query, true, best);
-    // Nothing ranks above an exact match that is up, where no tunnel is bound to an interface.
-    if (any_local_ == 0 || (bound_ == 0 && best.rank >= 8)) return {best.tunnel, StrayReason::no_tunnel};
-  }
-  if (any_local_ != 0) {
-    if (const auto it = by_key_.find({any, query.key}); it != by_key_.end()) {
-      consider(it->second, query, false, best);
-    }
-  }
+  consider(named, query.interface_index, true, best);
+  const bool exact_and_up = bound_ == 0 && best.rank >= 8;
+  const Key any{{query.kind, {}, query.remote}, query.key};
+  if (any_local_ != 0 && !exact_and_up) consider(any, query.interface_index, false, best);
   if (best.tunnel != kNoTunnel) return {best.tunnel, StrayReason::no_tunnel};
-  const bool ends_known = by_ends_.contains(named) || (any_local_ != 0 && by_ends_.contains(any));
+  const bool ends_known = by_ends_.contains(named.ends) || (any_local_ != 0 && by_ends_.contains(any.ends));
   const bool keyed = query.kind == Kind::gre && ends_known;
   return {kNoTunnel, keyed ? StrayReason::wrong_key : StrayReason::no_tunnel};
 }
@@ -103,6 +138,16 @@ TunnelId TunnelTable::find_only(const TunnelQuery& query) const noexcept {
     found = it->second.front();
   }
   return count == 1 ? found : kNoTunnel;
+}
+
+TunnelId TunnelTable::find_alike(const TunnelConfig& config, TunnelId except) const noexcept {
+  if (slots_.empty()) return kNoTunnel;
+  const Key key{{config.kind, config.local, config.remote}, config.in_key};
+  for (size_t at = home(key); slots_[at].tunnel != kNoTunnel; at = after(at)) {
+    const Slot& slot = slots_[at];
+    if (slot.key == key && slot.underlay == config.underlay && slot.tunnel != except) return slot.tunnel;
+  }
+  return kNoTunnel;
 }
 
 }  // namespace hats::encap

@@ -45,6 +45,9 @@ class TunnelTable {
   /// before the key.
   [[nodiscard]] TunnelId find_only(const TunnelQuery& query) const noexcept;
 
+  /// A tunnel other than `except` that is alike_on_the_wire(), in a table of in_keys.
+  [[nodiscard]] TunnelId find_alike(const TunnelConfig& config, TunnelId except) const noexcept;
+
  private:
   struct Ends {
     Kind kind;
@@ -56,20 +59,31 @@ class TunnelTable {
     std::optional<uint32_t> key;
     bool operator==(const Key&) const = default;
   };
-  struct Entry {
-    TunnelId tunnel = kNoTunnel;
-    uint32_t underlay = 0;
-    bool up = false;
-  };
   struct Hash {
     size_t operator()(const Ends& ends) const noexcept;
     size_t operator()(const Key& key) const noexcept;
   };
+  // With thousands of tunnels a look-up costs what it reads from memory: one cache line, key and all.
+  struct alignas(64) Slot {
+    Key key;
+    TunnelId tunnel = kNoTunnel;  // none: the slot is free
+    uint32_t underlay = 0;
+    bool up = false;
+  };
+  static_assert(sizeof(Slot) == 64);
   struct Best;
-  static void consider(const std::vector<Entry>& entries, const TunnelQuery& query, bool local_named,
-                       Best& best) noexcept;
 
-  std::unordered_map<Key, std::vector<Entry>, Hash> by_key_;
+  /// Where the key's slots begin; they end before the next free one.
+  [[nodiscard]] size_t home(const Key& key) const noexcept { return Hash()(key) & (slots_.size() - 1); }
+  [[nodiscard]] size_t after(size_t at) const noexcept { return (at + 1) & (slots_.size() - 1); }
+  /// The slot of a tunnel, or slots_.size().
+  [[nodiscard]] size_t slot_of(TunnelId tunnel, const Key& key) const noexcept;
+  void place(const Slot& slot) noexcept;
+  void grow();
+  void consider(const Key& key, uint32_t interface_index, bool local_named, Best& best) const noexcept;
+
+  std::vector<Slot> slots_;  // open addressing, linear probing; a power of 2, at most half full
+  size_t used_ = 0;
   std::unordered_map<Ends, std::vector<TunnelId>, Hash> by_ends_;
   size_t any_local_ = 0, bound_ = 0;  // tunnels with no local address; with an underlay interface
 };

@@ -19,17 +19,6 @@ constexpr auto kNetworkKeys = std::to_array<std::string_view>(
     {"version", "renderer", "ethernets", "wifis", "bonds", "bridges", "vlans", "tunnels", "vrfs", "modems",
      "nm-devices", "dummy-devices", "virtual-ethernets", "openvswitch"});
 
-ConfigResult<std::vector<Tree>> read_trees(std::span<const SourceText> sources) {
-  std::vector<Tree> trees;
-  trees.reserve(sources.size());
-  for (const SourceText& source : sources) {
-    auto tree = Tree::read(source);
-    if (!tree) return std::unexpected(tree.error());
-    trees.push_back(std::move(*tree));
-  }
-  return trees;
-}
-
 /// A file without a value, as one with comments alone.
 bool is_empty(const Value& value) {
   return value.is_scalar() && value.text().empty();
@@ -54,10 +43,8 @@ Done each_tunnel(Context& context, const Tree& tree, const Read& read) {
 }
 
 /// Where `name` was looked for, and what may be meant instead.
-ConfigError not_found(std::span<const SourceText> sources, const std::vector<Tree>& trees,
-                      std::string_view name) {
-  ConfigError error{1, "", "there is no tunnel " + quoted(name) + " under network: tunnels:", ""};
-  if (!sources.empty()) error.file = sources.front().path;
+ConfigError not_found(const std::string& first_path, const std::vector<Tree>& trees, std::string_view name) {
+  ConfigError error{1, "", "there is no tunnel " + quoted(name) + " under network: tunnels:", first_path};
   Context context;
   std::vector<std::string> names;
   for (const Tree& tree : trees) {
@@ -87,12 +74,24 @@ ConfigError not_found(std::span<const SourceText> sources, const std::vector<Tre
   return error;
 }
 
-Done read_all(Context& context, std::span<const SourceText> sources, std::string_view name,
-              InterfaceConfig& out) {
-  const auto trees = read_trees(sources);
-  if (!trees) return std::unexpected(trees.error());
+}  // namespace
+
+ConfigResult<NetplanFiles> NetplanFiles::read(std::span<const SourceText> sources) {
+  NetplanFiles out;
+  out.trees_.reserve(sources.size());
+  for (const SourceText& source : sources) {
+    auto tree = Tree::read(source);
+    if (!tree) return std::unexpected(tree.error());
+    out.trees_.push_back(std::move(*tree));
+  }
+  if (!sources.empty()) out.first_path_ = sources.front().path;
+  return out;
+}
+
+std::expected<void, ConfigError> NetplanFiles::read_tunnel(Context& context, std::string_view name,
+                                                           InterfaceConfig& out) const {
   TunnelReader reader(context, out);
-  for (const Tree& tree : *trees) {
+  for (const Tree& tree : trees_) {
     const auto root = tree.root();
     if (tree.second_document_line() != 0 && root) {
       context.warn(*root, "",
@@ -104,17 +103,15 @@ Done read_all(Context& context, std::span<const SourceText> sources, std::string
     });
     if (!done) return done;
   }
-  if (!reader.found()) return std::unexpected(not_found(sources, *trees, name));
+  if (!reader.found()) return std::unexpected(not_found(first_path_, trees_, name));
   return reader.finish();
 }
 
-}  // namespace
-
-ConfigResult<InterfaceConfig> parse_netplan(std::span<const SourceText> sources, std::string_view name,
-                                            std::span<const SourceText> key_files) {
+ConfigResult<InterfaceConfig> NetplanFiles::tunnel(std::string_view name,
+                                                   std::span<const SourceText> key_files) const {
   Context context(key_files);
   InterfaceConfig out;
-  if (auto done = read_all(context, sources, name, out); !done) return std::unexpected(done.error());
+  if (auto done = read_tunnel(context, name, out); !done) return std::unexpected(done.error());
   if (!context.missing_key_files().empty()) {
     const NetplanKeyFile& missing = context.missing_key_files().front();
     ConfigError error = missing.named;
@@ -125,13 +122,11 @@ ConfigResult<InterfaceConfig> parse_netplan(std::span<const SourceText> sources,
   return out;
 }
 
-ConfigResult<std::vector<std::string>> netplan_tunnel_names(std::span<const SourceText> sources) {
-  const auto trees = read_trees(sources);
-  if (!trees) return std::unexpected(trees.error());
+ConfigResult<std::vector<std::string>> NetplanFiles::tunnel_names() const {
   Context context;
   std::vector<std::string> names;
   std::set<std::string, std::less<>> seen;
-  for (const Tree& tree : *trees) {
+  for (const Tree& tree : trees_) {
     auto done = each_tunnel(context, tree, [&](const Entry& entry, const Value&) -> Done {
       if (seen.emplace(entry.key).second) names.emplace_back(entry.key);
       return {};
@@ -141,12 +136,30 @@ ConfigResult<std::vector<std::string>> netplan_tunnel_names(std::span<const Sour
   return names;
 }
 
-std::vector<NetplanKeyFile> netplan_key_files(std::span<const SourceText> sources, std::string_view name) {
+std::vector<NetplanKeyFile> NetplanFiles::key_files(std::string_view name) const {
   Context context;
   InterfaceConfig out;
-  // A fault is parse_netplan()'s to tell.
-  static_cast<void>(read_all(context, sources, name, out).has_value());
+  // A fault is tunnel()'s to tell.
+  static_cast<void>(read_tunnel(context, name, out).has_value());
   return context.missing_key_files();
+}
+
+ConfigResult<InterfaceConfig> parse_netplan(std::span<const SourceText> sources, std::string_view name,
+                                            std::span<const SourceText> key_files) {
+  const auto files = NetplanFiles::read(sources);
+  if (!files) return std::unexpected(files.error());
+  return files->tunnel(name, key_files);
+}
+
+ConfigResult<std::vector<std::string>> netplan_tunnel_names(std::span<const SourceText> sources) {
+  const auto files = NetplanFiles::read(sources);
+  if (!files) return std::unexpected(files.error());
+  return files->tunnel_names();
+}
+
+std::vector<NetplanKeyFile> netplan_key_files(std::span<const SourceText> sources, std::string_view name) {
+  const auto files = NetplanFiles::read(sources);
+  return files ? files->key_files(name) : std::vector<NetplanKeyFile>{};
 }
 
 }  // namespace hats::config

@@ -9,14 +9,38 @@
 
 #include "core/base/config_error.hpp"
 #include "core/config/interface_config.hpp"
+#include "core/config/netplan_tree.hpp"
 #include "core/config/source_text.hpp"
 
 namespace hats::config {
+
+namespace netplan {
+class Context;
+}
 
 /// A file that a tunnel takes a key from: `key` or `peers: keys: shared` that begins with '/'.
 struct NetplanKeyFile {
   std::string path;
   ConfigError named{};  // where and by which key; its message is for the caller to fill in
+};
+
+/// netplan's files, read once for all tunnels that are asked of them.
+class NetplanFiles {
+ public:
+  /// Refused is what is not YAML. `sources` are in merge order.
+  [[nodiscard]] static ConfigResult<NetplanFiles> read(std::span<const SourceText> sources);
+  /// As the functions below.
+  [[nodiscard]] ConfigResult<InterfaceConfig> tunnel(std::string_view name,
+                                                     std::span<const SourceText> key_files = {}) const;
+  [[nodiscard]] ConfigResult<std::vector<std::string>> tunnel_names() const;
+  [[nodiscard]] std::vector<NetplanKeyFile> key_files(std::string_view name) const;
+
+ private:
+  [[nodiscard]] std::expected<void, ConfigError> read_tunnel(netplan::Context& context, std::string_view name,
+                                                             InterfaceConfig& out) const;
+
+  std::vector<netplan::Tree> trees_;
+  std::string first_path_;
 };
 
 /// The tunnel `name` out of the merged files. `sources` are in merge order: a later scalar overwrites,

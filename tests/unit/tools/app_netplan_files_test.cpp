@@ -117,25 +117,25 @@ TEST_F(NetplanFilesTest, TheKeyFilesOfATunnelAreRead) {
   write("/etc/netplan/c.yaml", "network: {tunnels: {hats0: {mtu: 1400}}}\n");
   auto loaded = load_netplan(root_);
   ASSERT_TRUE(loaded);
-  ASSERT_TRUE(load_netplan_keys(*loaded, "hats0"));
+  const auto files = config::NetplanFiles::read(loaded->sources);
+  ASSERT_TRUE(files);
+  ASSERT_TRUE(load_netplan_keys(*loaded, *files, "hats0"));
   const auto config = config::parse_netplan(loaded->sources, "hats0", loaded->key_files);
   ASSERT_TRUE(config);
   EXPECT_EQ(crypto::key_to_base64(config->private_key->view()), kKey);
   EXPECT_EQ(config->mtu, 1400u);
-  EXPECT_EQ(netplan_secret_files(*loaded, "hats0"),
-            (std::vector<std::string>{path, root_ + "/etc/netplan/c.yaml", secret}));
 
   std::filesystem::remove(secret);
-  const auto missing = load_netplan_keys(*loaded, "hats0");
+  const auto missing = load_netplan_keys(*loaded, *files, "hats0");
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().message,
             path + ":5: key: the key file " + secret + ": No such file or directory");
   EXPECT_EQ(missing.error().exit_code, 2);
   EXPECT_TRUE(loaded->key_files.empty());
   write("/keys/private", std::string(4097, 'x'));
-  EXPECT_EQ(load_netplan_keys(*loaded, "hats0").error().message,
+  EXPECT_EQ(load_netplan_keys(*loaded, *files, "hats0").error().message,
             path + ":5: key: the key file " + secret + ": is larger than 4096 bytes");
-  EXPECT_TRUE(load_netplan_keys(*loaded, "other"));
+  EXPECT_TRUE(load_netplan_keys(*loaded, *files, "other"));
 }
 
 }  // namespace

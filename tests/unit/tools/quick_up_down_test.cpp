@@ -34,7 +34,7 @@ TEST_F(HostSetupTest, UpAndDownRunInTheManualsOrder) {
   const std::string before = state();
   make_device();
   auto host = setup(conf);
-  EXPECT_TRUE(host.needs_keeper());
+  EXPECT_TRUE(HostSetup::needs_keeper(parse(conf)));
   const auto done = host.up(device);
   ASSERT_TRUE(done) << done.error().text(conf);
   EXPECT_EQ(device.calls, std::vector<std::string>{"configure"});
@@ -61,14 +61,14 @@ TEST_F(HostSetupTest, WithoutNeedsThereIsNoKeeperAndNoRecord) {
   make_device();
   const auto conf = file("Address = 10.9.0.1/24\nTable = off\n", peer("0.0.0.0/0, ::/0"));
   auto host = setup(conf);
-  EXPECT_FALSE(host.needs_keeper());
+  EXPECT_FALSE(HostSetup::needs_keeper(parse(conf)));
   ASSERT_TRUE(host.up(device));
   EXPECT_FALSE(std::filesystem::exists("/run/hatsd-user"));
 }
 
 TEST_F(HostSetupTest, WhatNeedsAKeeperIsKnownBeforehand) {
   const auto needs = [&](const std::string& lines, const std::string& allowed) {
-    return setup(file(lines, peer(allowed))).needs_keeper();
+    return HostSetup::needs_keeper(parse(file(lines, peer(allowed))));
   };
   EXPECT_FALSE(needs("", "10.0.0.0/8"));
   EXPECT_TRUE(needs("PostUp = true\n", "")) << "hooks are root's, and may speak to the device meanwhile";

@@ -107,53 +107,60 @@ int run_bare(const CommandLine& line) {
 
 // ---- down, show, reload ----
 
+/// The interfaces in the caller's namespace, and those that were moved out of it.
+AppResult<std::vector<LiveInterface>> own_live_interfaces() {
+  auto all = all_live_interfaces();
+  if (all) std::erase_if(*all, [](const LiveInterface& live) { return !live.here && !live.born_here; });
+  return all;
+}
+
 int run_down(const CommandLine& line) {
-  const auto all = all_live_interfaces();
-  if (!all) return complain(all.error());
   int code = 0;
   const auto note = [&](const AppResult<void>& done) {
     if (!done) code = complain(done.error());
   };
   for (const std::string& word : line.names) {
     const std::string name = interface_of(word);
-    const LiveInterface* live = find_interface(*all, name);
+    const auto found = live_interfaces(name);
+    if (!found) return complain(found.error());
+    const LiveInterface* live = find_interface(*found, name);
     note(live != nullptr ? take_down(*live) : clean_up_after(name));
   }
   if (line.all) {
-    for (const LiveInterface& live : *all) {
-      if (live.here || live.born_here) note(take_down(live));
-    }
+    const auto all = own_live_interfaces();
+    if (!all) return complain(all.error());
+    for (const LiveInterface& live : *all) note(take_down(live));
   }
   return code;
 }
 
 int run_show(const CommandLine& line) {
-  const auto all = all_live_interfaces();
-  if (!all) return complain(all.error());
-  std::vector<const LiveInterface*> wanted;
+  std::vector<LiveInterface> wanted;
   int code = 0;
   for (const std::string& word : line.names) {
     const std::string name = interface_of(word);
-    if (const LiveInterface* live = find_interface(*all, name)) {
-      wanted.push_back(live);
+    const auto found = live_interfaces(name);
+    if (!found) return complain(found.error());
+    if (const LiveInterface* live = find_interface(*found, name)) {
+      wanted.push_back(*live);
     } else {
       code = complain({name + ": hatsd-user has no such interface here"});
     }
   }
   if (line.names.empty()) {
-    for (const LiveInterface& live : *all) {
-      if (live.here || live.born_here) wanted.push_back(&live);
-    }
+    auto all = own_live_interfaces();
+    if (!all) return complain(all.error());
+    wanted = std::move(*all);
   }
   if (line.json) {
     json out = {{"interfaces", json::array()}};
-    for (const LiveInterface* live : wanted) out["interfaces"].push_back(live->status);
+    for (LiveInterface& live : wanted) out["interfaces"].push_back(std::move(live.status));
     std::cout << out.dump(2, ' ', false, json::error_handler_t::replace) << '\n';
     return code;
   }
   const char* separator = "";
-  for (const LiveInterface* live : wanted) {
-    std::cout << separator << show_text(live->status, std::time(nullptr), !live->here);
+  for (const LiveInterface& live : wanted) {
+    std::cout << separator << show_text(live.status, std::time(nullptr), !live.here);
     separator = "\n";
   }
   return code;
@@ -161,9 +168,9 @@ int run_show(const CommandLine& line) {
 
 int run_reload(const CommandLine& line) {
   const std::string name = interface_of(line.names.front());
-  const auto all = all_live_interfaces();
-  if (!all) return complain(all.error());
-  const LiveInterface* live = find_interface(*all, name);
+  const auto found = live_interfaces(name);
+  if (!found) return complain(found.error());
+  const LiveInterface* live = find_interface(*found, name);
   if (live == nullptr) return complain({name + ": hatsd-user has no such interface here"});
   const std::string word = live->status.value("found", "");
   if (word.empty()) {

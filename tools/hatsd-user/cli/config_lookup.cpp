@@ -93,7 +93,9 @@ AppResult<InterfaceFile> load_wg_quick(const FoundConfig& found, const std::stri
   auto text = read_whole_file(found.path);
   if (!text) return fail(found.path + ":1: " + std::strerror(text.error()), kExitUsage);
   if (text->size() > kMaxConfigFile) return fail(found.path + ":1: larger than 16 MiB", kExitUsage);
-  InterfaceSources sources{.format = Format::wg_quick, .files = {{found.path, std::move(*text)}}};
+  std::vector<config::SourceText> texts;
+  texts.push_back({found.path, std::move(*text)});
+  InterfaceSources sources{.format = Format::wg_quick, .files = std::move(texts)};
   auto file = parse_interface_file(found.name, found.path, word, std::move(sources));
   if (file) file->path = absolute(found.path);
   return file;
@@ -120,18 +122,22 @@ AppResult<std::vector<InterfaceFile>> load_netplan_interfaces(const FoundConfig&
   if (!set) return std::unexpected(set.error());
   const std::string path =
       found.path.empty() && !set->sources.empty() ? set->sources.back().path : found.path;
+  const auto files = config::NetplanFiles::read(set->sources);
+  if (!files) return fail(files.error().text(path), kExitUsage);
   std::vector<std::string> names{found.name};
   if (found.name.empty()) {
-    auto all = config::netplan_tunnel_names(set->sources);
+    auto all = files->tunnel_names();
     if (!all) return fail(all.error().text(path), kExitUsage);
     names = std::move(*all);
     if (names.empty()) return fail(path + ":1: tunnels: the file has none", kExitUsage);
   }
+  const SharedTexts texts(std::move(set->sources));
   std::vector<InterfaceFile> out;
   for (const std::string& name : names) {
-    if (auto keys = load_netplan_keys(*set, name); !keys) return std::unexpected(keys.error());
-    InterfaceSources sources{.format = Format::netplan, .files = set->sources, .key_files = set->key_files};
-    auto file = parse_interface_file(name, path, word, std::move(sources));
+    if (auto keys = load_netplan_keys(*set, *files, name); !keys) return std::unexpected(keys.error());
+    auto config = files->tunnel(name, set->key_files);
+    InterfaceSources sources{.format = Format::netplan, .files = texts, .key_files = set->key_files};
+    auto file = parsed_interface_file(name, path, word, std::move(sources), std::move(config));
     if (!file) return std::unexpected(file.error());
     file->path = absolute(path);
     out.push_back(std::move(*file));

@@ -1,10 +1,13 @@
 #include "tools/hatsd-user/cli/live.hpp"
 
+#include <net/if.h>
+
 #include <chrono>
 #include <iostream>
 #include <thread>
 
 #include "core/config/netdev.hpp"
+#include "tools/hatsd-user/control/local_socket.hpp"
 #include "tools/hatsd-user/control/tunnel_json.hpp"
 #include "tools/hatsd-user/daemon/local_host.hpp"
 #include "tools/hatsd-user/quick/atomic_file.hpp"
@@ -43,8 +46,17 @@ bool is_left_by_the_dead(const std::string& name) {
   auto netlink = tun::Netlink::open();
   const auto link = netlink ? netlink->link(name) : std::unexpected(0);
   if (!link || link->kind != "tun") return false;
-  const auto live = all_live_interfaces();
+  const auto live = live_interfaces(name);
   return live && find_here(*live, name) == nullptr && wait_until_gone(name, kLettingGoTimeout);
+}
+
+/// The tunnel of a file, with the link that it names.
+encap::TunnelConfig on_the_wire(const InterfaceFile& file) {
+  encap::TunnelConfig out = file.config.tunnel->tunnel;
+  if (const std::string& link = file.config.tunnel->underlay; !link.empty()) {
+    out.underlay = if_nametoindex(link.c_str());
+  }
+  return out;
 }
 
 AppError alike(const InterfaceFile& file, const std::string& other) {
@@ -70,7 +82,7 @@ int complain(const AppError& error) {
 AppResult<void> check_name_is_free(const std::string& name) {
   if (link_exists(name) && !is_left_by_the_dead(name)) {
     std::string text = name + ": the interface exists already";
-    if (const auto live = all_live_interfaces()) {
+    if (const auto live = live_interfaces(name)) {
       if (const auto* ours = find_here(*live, name)) {
         text += ", pid " + std::to_string(ours->process) + " serves it; `hatsd-user reload " + name +
                 "` applies a changed file, `hatsd-user down " + name + "` ends it";
@@ -84,22 +96,31 @@ AppResult<void> check_name_is_free(const std::string& name) {
   return {};
 }
 
+AppResult<std::optional<std::string>> survey_for_tunnel(const InterfaceFile& file) {
+  const ino_t here = own_network_namespace();
+  const auto processes = ask_all({{"op", "tunnel_survey"}, {"tunnel", tunnel_to_json(on_the_wire(file))}});
+  if (!processes) return std::unexpected(processes.error());
+  std::optional<std::string> accepts;
+  for (const LiveProcess& process : *processes) {
+    if (!process.born_here) continue;
+    if (const auto other = process.answer.find("alike"); other != process.answer.end()) {
+      const bool is_here = other->value("network_namespace", ino_t{0}) == here;
+      return std::unexpected(alike(file, name_and_place(other->value("name", ""), is_here)));
+    }
+    if (!accepts && process.answer.value("accepts_tunnels", false)) accepts = process.socket;
+  }
+  return accepts;
+}
+
 AppResult<void> check_wire_is_free(const InterfaceFile& file, const std::vector<InterfaceFile>& before) {
   if (!file.config.tunnel) return {};
+  const encap::TunnelConfig tunnel = on_the_wire(file);
   for (const InterfaceFile& other : before) {
-    if (other.config.tunnel &&
-        encap::alike_on_the_wire(other.config.tunnel->tunnel, file.config.tunnel->tunnel)) {
+    if (other.config.tunnel && encap::alike_on_the_wire(on_the_wire(other), tunnel)) {
       return std::unexpected(alike(file, other.name));
     }
   }
-  const auto live = all_live_interfaces();
-  if (!live) return std::unexpected(live.error());
-  for (const LiveInterface& other : *live) {
-    if (!other.born_here || !other.status.contains("tunnel")) continue;
-    if (encap::alike_on_the_wire(tunnel_from_json(other.status["tunnel"]), file.config.tunnel->tunnel)) {
-      return std::unexpected(alike(file, name_and_place(other)));
-    }
-  }
+  if (auto free = survey_for_tunnel(file); !free) return std::unexpected(free.error());
   return {};
 }
 

@@ -1,6 +1,7 @@
 // What commands ask of the interfaces that exist: whether a name is free, how one is taken down.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,10 @@ int complain(const AppError& error);
 /// No interface of that name exists in the caller's namespace; what a process that died has left of one is
 /// undone first.
 [[nodiscard]] AppResult<void> check_name_is_free(const std::string& name);
+
+/// Asks the processes of the caller's namespace about a new tunnel: the socket of one that takes it, if
+/// there is one. Error: a tunnel of theirs is alike on the wire.
+[[nodiscard]] AppResult<std::optional<std::string>> survey_for_tunnel(const InterfaceFile& file);
 
 /// No tunnel of a running process, nor of `before`, is alike on the wire to that of `file`.
 [[nodiscard]] AppResult<void> check_wire_is_free(const InterfaceFile& file,

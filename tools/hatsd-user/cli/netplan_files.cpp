@@ -85,10 +85,11 @@ AppResult<NetplanSources> load_netplan_file(const std::string& path) {
   return out;
 }
 
-AppResult<void> load_netplan_keys(NetplanSources& sources, const std::string& name) {
+AppResult<void> load_netplan_keys(NetplanSources& sources, const config::NetplanFiles& files,
+                                  const std::string& name) {
   for (auto& file : sources.key_files) config::wipe_text(file.text);
   sources.key_files.clear();
-  for (config::NetplanKeyFile& file : config::netplan_key_files(sources.sources, name)) {
+  for (config::NetplanKeyFile& file : files.key_files(name)) {
     auto text = read_text(file.path, kMaxKeyFile);
     if (!text) {
       file.named.message = "the key file " + file.path + ": " + text.error();
@@ -97,16 +98,6 @@ AppResult<void> load_netplan_keys(NetplanSources& sources, const std::string& na
     sources.key_files.push_back({file.path, std::move(*text)});
   }
   return {};
-}
-
-std::vector<std::string> netplan_secret_files(const NetplanSources& sources, const std::string& name) {
-  std::vector<std::string> out;
-  for (const auto& source : sources.sources) {
-    const auto names = config::netplan_tunnel_names({&source, 1});
-    if (names && std::ranges::find(*names, name) != names->end()) out.push_back(source.path);
-  }
-  for (const auto& file : sources.key_files) out.push_back(file.path);
-  return out;
 }
 
 }  // namespace hats::app

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "core/config/netplan.hpp"
 #include "core/config/source_text.hpp"
 #include "tools/hatsd-user/daemon/app_error.hpp"
 
@@ -32,10 +33,7 @@ struct NetplanSources {
 
 /// Reads the key files that the tunnel `name` takes its keys from. The error is "FILE:LINE: KEY: ...", with
 /// the file that names the key file, and exit code 2.
-[[nodiscard]] AppResult<void> load_netplan_keys(NetplanSources& sources, const std::string& name);
-
-/// The files, of those that have been read, in which keys of the tunnel `name` may stand: for file_guard().
-[[nodiscard]] std::vector<std::string> netplan_secret_files(const NetplanSources& sources,
-                                                            const std::string& name);
+[[nodiscard]] AppResult<void> load_netplan_keys(NetplanSources& sources, const config::NetplanFiles& files,
+                                                const std::string& name);
 
 }  // namespace hats::app

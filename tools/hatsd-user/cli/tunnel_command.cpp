@@ -22,29 +22,20 @@ using nlohmann::json;
 
 namespace {
 
-const LiveInterface* process_for_tunnels(const std::vector<LiveInterface>& all) {
-  for (const LiveInterface& live : all) {
-    if (live.born_here && live.status.value("accepts_tunnels", false)) return &live;
-  }
-  return nullptr;
-}
-
 /// What `add` does under its lock, which is given away only where a process is started: this one then waits
 /// for it, lock in hand.
 int add_alone(InterfaceFile file, const std::vector<std::string>& words, const Settings& settings,
               transport::UniqueFd& lock) {
   if (auto free = check_name_is_free(file.name); !free) return complain(free.error());
-  if (auto free = check_wire_is_free(file, {}); !free) return complain(free.error());
   while (true) {
-    const auto all = all_live_interfaces();
-    if (!all) return complain(all.error());
-    const LiveInterface* process = process_for_tunnels(*all);
-    if (process == nullptr) break;
+    const auto socket = survey_for_tunnel(file);
+    if (!socket) return complain(socket.error());
+    if (!*socket) break;
     const json request = {{"op", "tunnel_add"}, {"name", file.name}, {"words", words}};
-    const auto done = control_request(process->socket, request);
+    const auto done = control_request(**socket, request);
     if (done) return 0;
     // Its last tunnel may have gone meanwhile, and it with it.
-    if (connect_to(process->socket)) return complain(done.error());
+    if (connect_to(**socket)) return complain(done.error());
   }
   std::vector<InterfaceFile> files;
   files.push_back(std::move(file));
@@ -60,7 +51,7 @@ int add(const config::TunnelCommand& command, const std::vector<std::string>& wo
     return complain(
         {"tunnel: dev " + command.underlay + ": no such interface (`ip link` lists them)", kExitUsage});
   }
-  InterfaceSources sources{.format = config::Format::ip_tunnel, .files = {{{}, join_words(words)}}};
+  InterfaceSources sources{.format = config::Format::ip_tunnel, .files = words_as_text(words)};
   auto file = parse_interface_file(command.name, "tunnel", {}, std::move(sources));
   if (!file) return complain(file.error());
   file->path.clear();
@@ -145,7 +136,7 @@ int run_tunnel(const std::vector<std::string>& words, const Settings& settings) 
     return 0;
   }
   if (command->verb == Verb::add) return add(*command, words, settings);
-  const auto all = all_live_interfaces();
+  const auto all = command->name.empty() ? all_live_interfaces() : live_interfaces(command->name);
   if (!all) return complain(all.error());
   if (command->verb == Verb::show) return show(*all, *command);
   if (command->verb == Verb::change) return change(*all, *command, words);

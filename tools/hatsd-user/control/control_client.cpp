@@ -31,14 +31,11 @@ AppResult<std::vector<std::string>> control_sockets() {
   return out;
 }
 
-}  // namespace
-
-AppResult<json> control_request(const std::string& socket, const json& request) {
-  const auto fd = connect_to(socket);
-  if (!fd) return fail(errno_text(socket, fd.error()));
+/// One request and its reply over a connected socket.
+AppResult<json> exchange(int fd, const std::string& socket, const json& request) {
   const std::string line = request.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
   for (size_t sent = 0; sent < line.size();) {
-    const ssize_t count = send(fd->get(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
+    const ssize_t count = send(fd, line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return fail(errno_text(socket, errno));
     sent += static_cast<size_t>(count);
@@ -46,7 +43,7 @@ AppResult<json> control_request(const std::string& socket, const json& request) 
   std::string reply;
   std::array<char, 65'536> buffer;
   while (!reply.ends_with('\n')) {
-    const ssize_t count = recv(fd->get(), buffer.data(), buffer.size(), 0);
+    const ssize_t count = recv(fd, buffer.data(), buffer.size(), 0);
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) return fail(socket + ": the process ended before it answered");
     reply.append(buffer.data(), static_cast<size_t>(count));
@@ -59,8 +56,16 @@ AppResult<json> control_request(const std::string& socket, const json& request) 
   return answer;
 }
 
-AppResult<std::vector<LiveInterface>> all_live_interfaces() {
-  std::vector<LiveInterface> out;
+}  // namespace
+
+AppResult<json> control_request(const std::string& socket, const json& request) {
+  const auto fd = connect_to(socket);
+  if (!fd) return fail(errno_text(socket, fd.error()));
+  return exchange(fd->get(), socket, request);
+}
+
+AppResult<std::vector<LiveProcess>> ask_all(const json& request) {
+  std::vector<LiveProcess> out;
   const ino_t here = own_network_namespace();
   const auto sockets = control_sockets();
   if (!sockets) return std::unexpected(sockets.error());
@@ -74,19 +79,48 @@ AppResult<std::vector<LiveInterface>> all_live_interfaces() {
       return fail(socket + ": not permitted; run as root");
     if (!fd) continue;
     const pid_t process = peer_process(fd->get());
-    auto answer = control_request(socket, {{"op", "show"}});
+    auto answer = exchange(fd->get(), socket, request);
     if (!answer) continue;  // it ended meanwhile
-    for (json& status : (*answer)["interfaces"]) {
+    out.push_back({.socket = socket,
+                   .process = process,
+                   .born_here = network_namespace_of(process) == here,
+                   .answer = std::move(*answer)});
+  }
+  return out;
+}
+
+namespace {
+
+AppResult<std::vector<LiveInterface>> ask_for_interfaces(const json& request) {
+  const ino_t here = own_network_namespace();
+  auto processes = ask_all(request);
+  if (!processes) return std::unexpected(processes.error());
+  std::vector<LiveInterface> out;
+  for (LiveProcess& process : *processes) {
+    for (json& status : process.answer["interfaces"]) {
       LiveInterface live;
       live.name = status.value("name", "");
-      live.socket = socket;
-      live.process = process;
+      live.socket = process.socket;
+      live.process = process.process;
       live.here = status.value("network_namespace", ino_t{0}) == here;
-      live.born_here = network_namespace_of(process) == here;
+      live.born_here = process.born_here;
       live.status = std::move(status);
       out.push_back(std::move(live));
     }
   }
+  return out;
+}
+
+}  // namespace
+
+AppResult<std::vector<LiveInterface>> all_live_interfaces() {
+  return ask_for_interfaces({{"op", "show"}});
+}
+
+AppResult<std::vector<LiveInterface>> live_interfaces(const std::string& name) {
+  auto out = ask_for_interfaces({{"op", "show"}, {"name", name}});
+  // A process of an older version tells of all.
+  if (out) std::erase_if(*out, [&](const LiveInterface& live) { return live.name != name; });
   return out;
 }
 
@@ -103,8 +137,8 @@ const LiveInterface* find_interface(const std::vector<LiveInterface>& all, const
   return moved == all.end() ? nullptr : &*moved;
 }
 
-std::string name_and_place(const LiveInterface& live) {
-  return live.here ? live.name : live.name + " (moved to another network namespace)";
+std::string name_and_place(const std::string& name, bool here) {
+  return here ? name : name + " (moved to another network namespace)";
 }
 
 }  // namespace hats::app

@@ -21,8 +21,20 @@ struct LiveInterface {
   nlohmann::json status;   // status_json()
 };
 
-/// Asks every process that answers. A socket file that nobody answers on is removed.
+/// A running process, and what it answered.
+struct LiveProcess {
+  std::string socket;
+  pid_t process = 0;
+  bool born_here = false;  // it belongs to the caller's network namespace
+  nlohmann::json answer;
+};
+
+/// Sends one request to every process that answers. A socket file that nobody answers on is removed.
+[[nodiscard]] AppResult<std::vector<LiveProcess>> ask_all(const nlohmann::json& request);
+
 [[nodiscard]] AppResult<std::vector<LiveInterface>> all_live_interfaces();
+/// Those that are called so, in whatever namespace.
+[[nodiscard]] AppResult<std::vector<LiveInterface>> live_interfaces(const std::string& name);
 
 /// The interface of that name in the caller's network namespace.
 [[nodiscard]] const LiveInterface* find_here(const std::vector<LiveInterface>& all, const std::string& name);
@@ -30,8 +42,8 @@ struct LiveInterface {
 [[nodiscard]] const LiveInterface* find_interface(const std::vector<LiveInterface>& all,
                                                   const std::string& name);
 
-/// How messages name an interface of another's: "gx", or "gx (moved to another network namespace)".
-[[nodiscard]] std::string name_and_place(const LiveInterface& live);
+/// How messages name an interface that is in the way: "gx", or "gx (moved to another network namespace)".
+[[nodiscard]] std::string name_and_place(const std::string& name, bool here);
 
 /// Sends one request to a process and waits for its reply.
 [[nodiscard]] AppResult<nlohmann::json> control_request(const std::string& socket,

@@ -58,7 +58,9 @@ class ControlServer::Session : public std::enable_shared_from_this<Session> {
     const auto respond = [self = shared_from_this()](const json& answer) { self->reply(answer); };
     const std::string operation = request.is_object() ? field("op") : std::string();
     if (operation == "show") {
-      respond({{"interfaces", target.control_show()}});
+      respond({{"interfaces", target.control_show(field("name"))}});
+    } else if (operation == "tunnel_survey") {
+      respond(target.control_tunnel_survey(request.value("tunnel", json::object())));
     } else if (operation == "down") {
       target.control_down(field("name"), peer_process(socket_.native_handle()), respond);
     } else if (operation == "reload") {

@@ -1,9 +1,10 @@
 // /run/hatsd-user/PID.sock: how `show`, `down` and `reload` reach a process (DESIGN.md 5). One request a
-// connection: a line of JSON each way. Requests: {"op":"show"}, {"op":"down","name":I},
-// {"op":"reload","name":I,"sources":S}, {"op":"tunnel_add","name":N,"words":[...]},
-// {"op":"tunnel_change","name":I,"words":[...]}. Replies: {"interfaces":[...]}, {} or
-// {"error":TEXT,"exit_code":N}. I is the id that `show` gives: an interface's name may be another's by
-// now.
+// connection: a line of JSON each way. Requests: {"op":"show"}, {"op":"show","name":N} (the interfaces that
+// are called so now), {"op":"down","name":I}, {"op":"reload","name":I,"sources":S},
+// {"op":"tunnel_survey","tunnel":T}, {"op":"tunnel_add","name":N,"words":[...]},
+// {"op":"tunnel_change","name":I,"words":[...]}. Replies: {"interfaces":[...]}, that of a survey, {} or
+// {"error":TEXT,"exit_code":N}. I is the id that `show` gives: an interface's name may be another's by now.
+// What is asked for every `tunnel add` must not grow with the number of tunnels.
 #pragma once
 
 #include <sys/types.h>
@@ -35,8 +36,12 @@ class ControlTarget {
   ControlTarget& operator=(const ControlTarget&) = delete;
   virtual ~ControlTarget() = default;
 
-  /// The live interfaces, as status_json() tells them.
-  virtual nlohmann::json control_show() = 0;
+  /// The live interfaces, as status_json() tells them; if `name` is not empty, those that are called so.
+  virtual nlohmann::json control_show(const std::string& name) = 0;
+  /// Whether the process takes further tunnels ("accepts_tunnels"), and, if one of its own cannot be told
+  /// apart from `tunnel` (tunnel_to_json()) on the wire, what that is called and where it is ("alike": "name"
+  /// and "network_namespace").
+  virtual nlohmann::json control_tunnel_survey(const nlohmann::json& tunnel) = 0;
   /// Replies when the interface is gone. `caller`: the process that asks, 0 if it is not visible from here.
   virtual void control_down(const std::string& id, pid_t caller, ControlReply reply) = 0;
   /// `sources`: sources_to_json().

@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -68,7 +69,8 @@ class Daemon final : public ControlTarget {
   void stop() { io_.stop(); }
 
   // ControlTarget.
-  nlohmann::json control_show() override;
+  nlohmann::json control_show(const std::string& name) override;
+  nlohmann::json control_tunnel_survey(const nlohmann::json& tunnel) override;
   void control_down(const std::string& id, pid_t caller, ControlReply reply) override;
   void control_reload(const std::string& id, const nlohmann::json& sources, ControlReply reply) override;
   void control_tunnel_add(const std::string& name, const std::vector<std::string>& words,
@@ -77,6 +79,7 @@ class Daemon final : public ControlTarget {
                              ControlReply reply) override;
 
  private:
+  using Clock = std::chrono::steady_clock;
   struct Entry {
     std::unique_ptr<Interface> interface;
     bool ending = false;
@@ -101,6 +104,7 @@ class Daemon final : public ControlTarget {
   std::optional<IcmpSender> icmp_;
   std::optional<boost::asio::steady_timer> upkeep_, route_check_;
   bool route_check_due_ = false;
+  Clock::duration route_check_took_{};  // the last one
   std::vector<std::unique_ptr<Worker>> workers_;
   std::optional<IcmpListeners> icmp_listeners_;  // until the hub has them
   RawHub* hub_ = nullptr;                        // of all unencrypted tunnels, on hub_worker_

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "core/config/ip_tunnel.hpp"
+#include "tools/hatsd-user/control/tunnel_json.hpp"
 #include "tools/hatsd-user/daemon/daemon.hpp"
 #include "tools/hatsd-user/daemon/interface_file.hpp"
 #include "tools/hatsd-user/quick/dsfield_file.hpp"
@@ -22,14 +23,28 @@ json no_such(const std::string& id) {
 
 }  // namespace
 
-json Daemon::control_show() {
+json Daemon::control_show(const std::string& name) {
   json out = json::array();
   for (const Entry& entry : entries_) {
     if (entry.ending || !entry.interface->is_live()) continue;
+    if (!name.empty() && entry.interface->current_name() != name) continue;
     json status = entry.interface->status();
     status["accepts_tunnels"] = accepts_tunnels();
     status["found"] = entry.interface->found();
     out.push_back(std::move(status));
+  }
+  return out;
+}
+
+json Daemon::control_tunnel_survey(const json& tunnel) {
+  json out = {{"accepts_tunnels", accepts_tunnels()}};
+  const encap::TunnelConfig wanted = tunnel_from_json(tunnel);
+  for (const Entry& entry : entries_) {
+    const encap::TunnelConfig* other = entry.interface->tunnel_config();
+    if (other == nullptr || !encap::alike_on_the_wire(*other, wanted)) continue;
+    if (entry.ending || !entry.interface->is_live()) continue;
+    out["alike"] = {{"name", entry.interface->current_name()},
+                    {"network_namespace", entry.interface->present_namespace()}};
   }
   return out;
 }
@@ -50,7 +65,7 @@ void Daemon::control_reload(const std::string& id, const json& sources, ControlR
 void Daemon::control_tunnel_add(const std::string& name, const std::vector<std::string>& words,
                                 ControlReply reply) {
   if (!accepts_tunnels()) return reply({{"error", "this process takes no further tunnels"}});
-  InterfaceSources sources{.format = config::Format::ip_tunnel, .files = {{{}, join_words(words)}}};
+  InterfaceSources sources{.format = config::Format::ip_tunnel, .files = words_as_text(words)};
   auto file = parse_interface_file(name, "tunnel", {}, std::move(sources));
   if (!file) return reply(outcome(std::unexpected(file.error())));
   file->path.clear();  // words of a command are no file

@@ -29,6 +29,7 @@ class EncapInterface final : public Interface {
   [[nodiscard]] std::expected<wg::DeviceSnapshot, std::string> snapshot() override { return {}; }
   [[nodiscard]] std::expected<void, std::string> set_fwmark(uint32_t /*mark*/) override { return {}; }
 
+  [[nodiscard]] const encap::TunnelConfig* tunnel_config() const override { return &tunnel_config_; }
   AppResult<void> change_tunnel(const config::TunnelCommand& command) override;
 
   /// Looks up the way to the remote.

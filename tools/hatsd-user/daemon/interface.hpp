@@ -60,6 +60,8 @@ class Interface : public DeviceControl {
   [[nodiscard]] const std::string& file() const { return options_.file; }
   [[nodiscard]] const std::string& found() const { return options_.found; }
 
+  /// What the unencrypted tunnel is now; nullptr for WireGuard.
+  [[nodiscard]] virtual const encap::TunnelConfig* tunnel_config() const { return nullptr; }
   /// `tunnel change`: the words change what the tunnel is.
   virtual AppResult<void> change_tunnel(const config::TunnelCommand& command);
 
@@ -80,6 +82,10 @@ class Interface : public DeviceControl {
   [[nodiscard]] virtual nlohmann::json status() = 0;
   /// The inode of the network namespace in which the link is now; 0 if it is nowhere.
   [[nodiscard]] ino_t present_namespace() const;
+  /// What the link is called now, wherever it is.
+  [[nodiscard]] std::string current_name() const {
+    return base_tunnel_->tun().current_name().value_or(options_.name);
+  }
   /// True if the link exists, wherever it is.
   [[nodiscard]] bool is_live() const;
 
@@ -106,9 +112,6 @@ class Interface : public DeviceControl {
   [[nodiscard]] bool is_up() const { return up_; }
   [[nodiscard]] uint32_t index() const { return index_; }
   [[nodiscard]] bool is_moved() const { return moved_; }
-  [[nodiscard]] std::string current_name() const {
-    return base_tunnel_->tun().current_name().value_or(options_.name);
-  }
   [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
 
   Options options_;

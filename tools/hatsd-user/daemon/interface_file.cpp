@@ -23,7 +23,7 @@ void wipe_texts(std::vector<config::SourceText>& texts) noexcept {
   }
 }
 
-json texts_to_json(const std::vector<config::SourceText>& texts) {
+json texts_to_json(std::span<const config::SourceText> texts) {
   json out = json::array();
   for (const config::SourceText& one : texts) out.push_back({{"path", one.path}, {"text", one.text}});
   return out;
@@ -95,7 +95,7 @@ ConfigResult<config::InterfaceConfig> parse(const InterfaceSources& sources, con
     case Format::networkd:
       return config::parse_networkd(sources.networkd);
     case Format::netplan:
-      return config::parse_netplan(sources.files, name, sources.key_files);
+      return config::parse_netplan(sources.files.all(), name, sources.key_files);
     case Format::ip_tunnel:
       return parse_words(sources.files.front().text);
     case Format::wg_quick:
@@ -120,16 +120,25 @@ std::optional<ConfigError> route_fault(const config::InterfaceConfig& config) {
 
 }  // namespace
 
+SharedTexts::SharedTexts(std::vector<config::SourceText> texts)
+    : texts_(new std::vector<config::SourceText>(std::move(texts)),
+             [](std::vector<config::SourceText>* last) {
+               wipe_texts(*last);
+               delete last;
+             }) {}
+
 void InterfaceSources::wipe() noexcept {
-  wipe_texts(files);
+  files.reset();
   wipe_texts(key_files);
   networkd.wipe();
 }
 
-std::string join_words(const std::vector<std::string>& words) {
+SharedTexts words_as_text(const std::vector<std::string>& words) {
   std::string out;
   for (const std::string& word : words) out += word + '\n';
-  return out;
+  std::vector<config::SourceText> texts;
+  texts.push_back({.path = {}, .text = std::move(out)});
+  return texts;
 }
 
 std::vector<std::string> split_words(const std::string& text) {
@@ -141,7 +150,7 @@ std::vector<std::string> split_words(const std::string& text) {
 
 json sources_to_json(const InterfaceSources& sources) {
   return {{"format", static_cast<int>(sources.format)},
-          {"files", texts_to_json(sources.files)},
+          {"files", texts_to_json(sources.files.all())},
           {"key_files", texts_to_json(sources.key_files)},
           {"networkd", networkd_to_json(sources.networkd)}};
 }
@@ -159,19 +168,22 @@ InterfaceSources sources_from_json(const json& from) {
 std::vector<std::string> InterfaceFile::secret_paths() const {
   std::vector<std::string> out;
   if (config.tunnel) return out;
-  for (const auto& one : sources.files) out.push_back(one.path);
+  for (const auto& one : sources.files.all()) out.push_back(one.path);
   for (const auto& one : sources.key_files) out.push_back(one.path);
   return out;
-}
-
-config::InterfaceConfig InterfaceFile::parse_again() const {
-  return *parse(sources, name);
 }
 
 AppResult<InterfaceFile> parse_interface_file(std::string name, std::string path, std::string found,
                                               InterfaceSources sources) {
   if (sources.files.empty() && sources.networkd.netdev.empty()) return fail(name + ": no configuration");
   auto config = parse(sources, name);
+  return parsed_interface_file(std::move(name), std::move(path), std::move(found), std::move(sources),
+                               std::move(config));
+}
+
+AppResult<InterfaceFile> parsed_interface_file(std::string name, std::string path, std::string found,
+                                               InterfaceSources sources,
+                                               ConfigResult<config::InterfaceConfig> config) {
   if (!config) return fail(config.error().text(path), kExitUsage);
   if (const auto fault = route_fault(*config)) return fail(fault->text(path), kExitUsage);
   return InterfaceFile{.name = std::move(name),

@@ -3,7 +3,9 @@
 // tunnel`.
 #pragma once
 
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,11 +19,28 @@ namespace hats::app {
 /// Bytes of a configuration file at the most: 65,000 AllowedIPs are 3 MB.
 inline constexpr size_t kMaxConfigFile = size_t{16} << 20;
 
+/// Texts that several interfaces may come from: netplan's files are one set for all. Wiped when the last
+/// interface lets go of them.
+class SharedTexts {
+ public:
+  SharedTexts() = default;
+  SharedTexts(std::vector<config::SourceText> texts);
+  [[nodiscard]] std::span<const config::SourceText> all() const {
+    return texts_ ? std::span<const config::SourceText>(*texts_) : std::span<const config::SourceText>();
+  }
+  [[nodiscard]] bool empty() const { return all().empty(); }
+  [[nodiscard]] const config::SourceText& front() const { return all().front(); }
+  void reset() noexcept { texts_.reset(); }
+
+ private:
+  std::shared_ptr<const std::vector<config::SourceText>> texts_;
+};
+
 /// The texts as they were read; they hold secrets.
 struct InterfaceSources {
   config::Format format = config::Format::wg_quick;
   /// wg-quick: the file. netplan: all files in the order of merging. ip tunnel: one text, a word a line.
-  std::vector<config::SourceText> files{};
+  SharedTexts files{};
   std::vector<config::SourceText> key_files{};  // netplan: that the files name
   config::NetworkdSources networkd{};
 
@@ -29,7 +48,7 @@ struct InterfaceSources {
 };
 
 /// Words of a command as one text, and back. A word cannot hold a line's end: it becomes two.
-[[nodiscard]] std::string join_words(const std::vector<std::string>& words);
+[[nodiscard]] SharedTexts words_as_text(const std::vector<std::string>& words);
 [[nodiscard]] std::vector<std::string> split_words(const std::string& text);
 
 /// For the control socket and the keeper's channel.
@@ -46,12 +65,14 @@ struct InterfaceFile {
 
   /// The files that hold secrets, to be looked at by file_guard(); networkd's were, as they were read.
   [[nodiscard]] std::vector<std::string> secret_paths() const;
-  /// A second value of the same texts, for another owner.
-  [[nodiscard]] config::InterfaceConfig parse_again() const;
 };
 
 /// Parses. The error is "FILE:LINE: KEY: ..." with exit code 2.
 [[nodiscard]] AppResult<InterfaceFile> parse_interface_file(std::string name, std::string path,
                                                             std::string found, InterfaceSources sources);
+/// The same for sources that have been parsed, with that outcome.
+[[nodiscard]] AppResult<InterfaceFile> parsed_interface_file(std::string name, std::string path,
+                                                             std::string found, InterfaceSources sources,
+                                                             ConfigResult<config::InterfaceConfig> config);
 
 }  // namespace hats::app

@@ -118,8 +118,8 @@ bool Keeper::wait_until_created() {
 }
 
 bool Keeper::bring_up() {
-  for (const InterfaceFile& file : files_) {
-    HostSetup setup(file.parse_again(), file.name, file.path, logging_host_options(signals_.get()));
+  for (InterfaceFile& file : files_) {
+    HostSetup setup(std::move(file.config), file.name, file.path, logging_host_options(signals_.get()));
     Device device(*this, file.name);
     if (const auto done = setup.up(device); !done) {
       spdlog::error("{}", done.error().text(file.path));

@@ -35,9 +35,8 @@ int finish(int code, Readiness& ready) {
 }
 
 bool needs_keeper(const std::vector<InterfaceFile>& files) {
-  return std::any_of(files.begin(), files.end(), [](const InterfaceFile& file) {
-    return HostSetup(file.parse_again(), file.name, file.path, logging_host_options(-1)).needs_keeper();
-  });
+  return std::any_of(files.begin(), files.end(),
+                     [](const InterfaceFile& file) { return HostSetup::needs_keeper(file.config); });
 }
 
 int launch_kept(std::vector<InterfaceFile> files, const Settings& settings, Readiness ready) {

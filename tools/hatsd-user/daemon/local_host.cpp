@@ -14,8 +14,8 @@ HostOptions logging_host_options(int interrupt_fd) {
   return options;
 }
 
-AppResult<void> LocalHost::up(Interface& interface, const InterfaceFile& file) {
-  HostSetup setup(file.parse_again(), file.name, file.path, logging_host_options(interrupt_fd_));
+AppResult<void> LocalHost::up(Interface& interface, InterfaceFile& file) {
+  HostSetup setup(std::move(file.config), file.name, file.path, logging_host_options(interrupt_fd_));
   if (auto done = setup.up(interface); !done) return fail(done.error().text(file.path));
   setups_.emplace(interface.id(), std::move(setup));
   interface.refresh_link();
@@ -52,7 +52,7 @@ void LocalHost::reload(Interface& interface, InterfaceSources sources,
   }
   // A hook must not run in this process: it may wait for the very device that waits for it, and it lacks
   // root's rights.
-  if (HostSetup(file->parse_again(), file->name, file->path, logging_host_options(-1)).needs_keeper()) {
+  if (HostSetup::needs_keeper(file->config)) {
     done(fail(interface.file() +
               ":1: hooks, DNS, SaveConfig or a default route by policy are new in this file, and " +
               interface.name() + " was brought up without them: take it down and up again"));

@@ -16,8 +16,9 @@ class LocalHost final : public HostSide {
   /// `interrupt_fd`: readable when the start is to be given up.
   explicit LocalHost(int interrupt_fd) : interrupt_fd_(interrupt_fd) {}
 
-  /// Brings up the host side of a new interface. On an error only the device is left.
-  AppResult<void> up(Interface& interface, const InterfaceFile& file);
+  /// Brings up the host side of a new interface, and takes the configuration. On an error only the device is
+  /// left.
+  AppResult<void> up(Interface& interface, InterfaceFile& file);
 
   void end(Interface& interface, Ending why, pid_t caller, std::function<void()> remove,
            std::function<void()> done) override;

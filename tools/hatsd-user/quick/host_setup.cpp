@@ -46,9 +46,9 @@ HostSetup::HostSetup(config::InterfaceConfig config, std::string interface, std:
       options_(std::move(options)),
       record_(options_.run_directory, interface_, file_) {}
 
-bool HostSetup::needs_keeper() const {
-  return has_hooks(config_) || config_.save_config || !config_.dns_servers.empty() ||
-         has_default_by_policy(config_);
+bool HostSetup::needs_keeper(const config::InterfaceConfig& config) {
+  return has_hooks(config) || config.save_config || !config.dns_servers.empty() ||
+         has_default_by_policy(config);
 }
 
 std::expected<void, SetupError> HostSetup::up(DeviceControl& device) {

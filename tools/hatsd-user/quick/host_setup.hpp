@@ -49,7 +49,7 @@ class HostSetup {
 
   /// True if another process than the data process must do this: one with all of root's rights, for hooks
   /// (which may also speak to the device while they run), DNS, SaveConfig and a default route by policy.
-  [[nodiscard]] bool needs_keeper() const;
+  [[nodiscard]] static bool needs_keeper(const config::InterfaceConfig& config);
 
   /// The device exists, is down and has no configuration. All or nothing: on an error, or when interrupted,
   /// everything is undone but the device itself (see above).

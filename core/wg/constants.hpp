@@ -45,6 +45,13 @@ inline constexpr size_t kMaxQueuedHandshakes = 4'096;
 /// With so many waiting, or within kUnderLoadHold after, senders must show a cookie (WG 5.3).
 inline constexpr size_t kUnderLoadQueue = kMaxQueuedHandshakes / 8;
 inline constexpr Duration kUnderLoadHold = seconds(1);
+/// Under load, handshakes a second that are taken up without a cookie, of sources that were silent until
+/// then: a newcomer need not wait for the end of somebody else's flood. Cookie replies a second, of all
+/// sources together: their sends would cost more than everything else that a flood makes us do.
+inline constexpr int64_t kUnprovenHandshakesPerSecond = 200;
+inline constexpr int64_t kUnprovenHandshakesBurst = 20;
+inline constexpr int64_t kCookieRepliesPerSecond = 20'000;
+inline constexpr int64_t kCookieRepliesBurst = 2'000;
 /// So many handshake messages that need no X25519, as those answered by a cookie (2 us), cost less than one
 /// that does.
 inline constexpr size_t kCheapPerHandshake = 32;

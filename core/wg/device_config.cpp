@@ -82,6 +82,9 @@ void Device::Impl::set_private_key(Now now, const crypto::PrivateKey& key) {
   self.public_key = public_key;
   has_identity = !none;
   checker.set_identity(public_key);
+  // Those that wait have shown that they know the old key.
+  drops.add(DropReason::rx_bad_mac1, handshakes.size());
+  handshakes.clear();
   for (const auto& peer : peers) {
     if (!peer) continue;
     peer->precomputed = false;

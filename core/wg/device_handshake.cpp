@@ -98,27 +98,36 @@ bool Device::Impl::consume(Now now, const QueuedHandshake& queued) {
   }
 }
 
-// WG 5.3, 5.4.4: mac1 always; under load also mac2, else a cookie is the answer; and then the rate limit.
+// WG 5.3, 5.4.4: mac1 always (queue_handshake); under load also mac2, and the rate limit of the source.
 template <typename Message>
 bool Device::Impl::admit(Now now, const QueuedHandshake& queued, const Message& message) {
-  // Checked when it was queued, but the private key may have changed since.
-  if (!checker.mac1_valid(message)) {
-    drops.add(DropReason::rx_bad_mac1);
-    return false;
-  }
   if (!handshakes.under_load(now.boot)) {
     if (limiter.holds_memory()) limiter.collect(now.boot);
+    if (unproven.holds_memory()) unproven.collect(now.boot);
     return true;
   }
-  if (!checker.mac2_valid(message, queued.from, now.boot, rng)) {
-    drops.add(DropReason::rx_cookie_sent);
-    push_datagram(
-        checker.create_reply(load_le32(message.sender.data()), message.macs.mac1, queued.from, now.boot, rng),
-        0, kNoPeer, queued.from, queued.to);
-    return false;
-  }
+  if (!checker.mac2_valid(message, queued.from, now.boot, rng)) return admit_unproven(now, queued, message);
   if (limiter.allow(now.boot, queued.from.address)) return true;
   drops.add(DropReason::rx_rate_limited);
+  return false;
+}
+
+// Under load and without a cookie: one that was silent until now is taken up, as far as that may go for all
+// of them together; else a cookie is the answer.
+template <typename Message>
+bool Device::Impl::admit_unproven(Now now, const QueuedHandshake& queued, const Message& message) {
+  using Verdict = RateLimiter::Verdict;
+  const Verdict verdict =
+      queued.verdict ? *queued.verdict : unproven.judge(now.boot, queued.from.address, queued.from.port);
+  if (verdict == Verdict::fresh && unproven_handshakes.take(now.boot)) return true;
+  if (verdict == Verdict::refused || !cookie_replies.take(now.boot)) {
+    drops.add(DropReason::rx_rate_limited);
+    return false;
+  }
+  drops.add(DropReason::rx_cookie_sent);
+  push_datagram(
+      checker.create_reply(load_le32(message.sender.data()), message.macs.mac1, queued.from, now.boot, rng),
+      0, kNoPeer, queued.from, queued.to);
   return false;
 }
 

@@ -20,6 +20,7 @@
 #include "core/wg/peer.hpp"
 #include "core/wg/rate_limiter.hpp"
 #include "core/wg/staging.hpp"
+#include "core/wg/token_bucket.hpp"
 
 namespace hats::wg {
 
@@ -27,7 +28,7 @@ class RunWriter;
 
 struct Device::Impl {
   Impl(crypto::Rng& random, uint32_t interface_mtu)
-      : rng(random), mtu(interface_mtu), indices(random), limiter(random) {}
+      : rng(random), mtu(interface_mtu), indices(random), limiter(random), unproven(random) {}
 
   // ---- peers (device_config.cpp) ----
   [[nodiscard]] Peer* find(PeerId id) const noexcept { return id < peers.size() ? peers[id].get() : nullptr; }
@@ -78,7 +79,7 @@ struct Device::Impl {
 
   // ---- receiving (device_inbound.cpp) ----
   void plan_datagram(Now now, uint32_t received, ByteSpan datagram, InboundBatch& batch);
-  void queue_handshake(MessageType type, ByteView datagram, const Received& received);
+  void queue_handshake(Now now, MessageType type, ByteView datagram, const Received& received);
   void commit_run(Now now, InboundBatch& batch, const InboundBatch::KeyRun& run,
                   std::vector<InnerPacket>& out);
   void received_data(Peer& peer, Now now, const Keypair& keypair, bool data);
@@ -104,6 +105,8 @@ struct Device::Impl {
   void consume_cookie_reply(Now now, const CookieReplyMessage& message);
   template <typename Message>
   [[nodiscard]] bool admit(Now now, const QueuedHandshake& queued, const Message& message);
+  template <typename Message>
+  [[nodiscard]] bool admit_unproven(Now now, const QueuedHandshake& queued, const Message& message);
   void begin_session(Peer& peer, Now now, SessionKeys keys, uint32_t local_index, bool initiator);
   void handshake_complete(Peer& peer, Now now) noexcept;
   void received_handshake(Peer& peer, Now now, size_t size);
@@ -132,8 +135,11 @@ struct Device::Impl {
   std::unordered_map<crypto::PublicKey, Peer*, crypto::PublicKeyHash> by_key;
   uint64_t next_serial = 1;
   AllowedIps allowed_ips;
-  IndexTable indices;  // local index -> PeerId, of initiations sent and of keypairs
-  RateLimiter limiter;
+  IndexTable indices;    // local index -> PeerId, of initiations sent and of keypairs
+  RateLimiter limiter;   // of sources that have shown a cookie
+  RateLimiter unproven;  // of all others, while we are under load
+  TokenBucket unproven_handshakes{kUnprovenHandshakesPerSecond, kUnprovenHandshakesBurst};
+  TokenBucket cookie_replies{kCookieRepliesPerSecond, kCookieRepliesBurst};
   mutable DeadlineHeap<Peer> deadlines;
   Staging staging;
 

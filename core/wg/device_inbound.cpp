@@ -2,11 +2,23 @@
 //   plan    cut receives, tell the types apart, find the key of data by its index; queue handshake messages;
 //   work    open in place;
 //   commit  in order: replay, endpoint, confirmation of a new key, timers, inner packet, AllowedIPs.
+#include <algorithm>
+
 #include "core/packet/ecn.hpp"
 #include "core/packet/ip_view.hpp"
 #include "core/wg/device_impl.hpp"
 
 namespace hats::wg {
+
+namespace {
+
+/// Whether an initiation or response claims to know a cookie of ours: mac2, its end, is not all zero.
+bool has_mac2(ByteView datagram) noexcept {
+  const ByteView mac2 = datagram.last(sizeof(Field<16>));
+  return std::ranges::any_of(mac2, [](uint8_t byte) { return byte != 0; });
+}
+
+}  // namespace
 
 void InboundBatch::clear() {
   received.clear();
@@ -32,7 +44,7 @@ void Device::Impl::plan_datagram(Now now, uint32_t received, ByteSpan datagram, 
   if (!up) return drops.add(DropReason::rx_down);
   const auto type = classify(datagram);
   if (!type) return drops.add(DropReason::rx_malformed);
-  if (*type != MessageType::data) return queue_handshake(*type, datagram, batch.received[received]);
+  if (*type != MessageType::data) return queue_handshake(now, *type, datagram, batch.received[received]);
 
   const uint32_t index = load_le32(&datagram[4]);
   const bool same_key =
@@ -55,7 +67,7 @@ void Device::Impl::plan_datagram(Now now, uint32_t received, ByteSpan datagram, 
 }
 
 // Cheap checks first: nothing without a valid mac1 is worth a place in the queue (WG 5.3).
-void Device::Impl::queue_handshake(MessageType type, ByteView datagram, const Received& received) {
+void Device::Impl::queue_handshake(Now now, MessageType type, ByteView datagram, const Received& received) {
   if (!has_identity) return drops.add(DropReason::rx_no_key);
   switch (type) {
     case MessageType::initiation:
@@ -77,6 +89,14 @@ void Device::Impl::queue_handshake(MessageType type, ByteView datagram, const Re
     }
   }
   QueuedHandshake queued{.type = type, .from = received.from, .to = received.to};
+  if (type != MessageType::cookie_reply && !has_mac2(datagram) && handshakes.under_load(now.boot)) {
+    // The flood ends here: what one source sends beyond its rate costs no more than its mac1.
+    queued.verdict = unproven.judge(now.boot, received.from.address, received.from.port);
+    if (*queued.verdict == RateLimiter::Verdict::refused) {
+      handshakes.stays_loaded(now.boot);
+      return drops.add(DropReason::rx_rate_limited);
+    }
+  }
   std::copy(datagram.begin(), datagram.end(), queued.bytes.begin());
   if (!handshakes.push(queued)) drops.add(DropReason::rx_handshake_queue_full);
 }

@@ -14,7 +14,7 @@ namespace hats::wg {
   X(rx_no_key, "received: no private key is set")                                        \
   X(rx_handshake_queue_full, "received: handshake queue full")                           \
   X(rx_cookie_sent, "received: under load, answered with a cookie")                      \
-  X(rx_rate_limited, "received: handshake rate of the source exceeded")                  \
+  X(rx_rate_limited, "received: under load, handshake rate of the source exceeded")      \
   X(rx_unknown_index, "received: unknown receiver index")                                \
   X(rx_handshake_invalid, "received: handshake message does not authenticate")           \
   X(rx_handshake_unknown_peer, "received: initiation from an unknown public key")        \

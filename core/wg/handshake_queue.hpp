@@ -5,11 +5,13 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 
 #include "core/base/address.hpp"
 #include "core/base/fifo.hpp"
 #include "core/wg/constants.hpp"
 #include "core/wg/messages.hpp"
+#include "core/wg/rate_limiter.hpp"
 
 namespace hats::wg {
 
@@ -18,6 +20,8 @@ struct QueuedHandshake {
   std::array<uint8_t, sizeof(InitiationMessage)> bytes{};  // as many as the type has
   Endpoint from;
   LocalSource to;
+  /// What the limiter of unproven sources said of it, if it came under load and without mac2.
+  std::optional<RateLimiter::Verdict> verdict{};
 };
 
 /// Also decides whether we are under load.
@@ -43,6 +47,8 @@ class HandshakeQueue {
     }
     return now < loaded_until_;
   }
+  /// A flood goes on, although its messages no longer come as far as the queue.
+  void stays_loaded(BootTime now) noexcept { loaded_until_ = now + kUnderLoadHold; }
 
  private:
   Fifo<QueuedHandshake> queue_;

@@ -14,35 +14,43 @@ RateLimiter::RateLimiter(crypto::Rng& rng) {
   rng.fill(key_);
 }
 
-bool RateLimiter::allow(BootTime now, const IpAddress& source) {
-  if (!source.is_set()) return false;
+RateLimiter::Verdict RateLimiter::judge(BootTime now, const IpAddress& source, uint16_t port) {
+  if (!source.is_set()) return Verdict::refused;
   const bool v4 = source.family == Family::v4;
   const uint64_t id = v4 ? load_be32(source.bytes.data()) : load_be64(source.bytes.data());
-  const auto family = static_cast<uint8_t>(source.family);
+  const std::array<uint8_t, 3> head = {static_cast<uint8_t>(source.family), static_cast<uint8_t>(port >> 8),
+                                       static_cast<uint8_t>(port)};
   const crypto::Mac digest =
-      crypto::mac(key_, {ByteView{&family, 1}, ByteView{source.bytes.data(), v4 ? size_t{4} : size_t{8}}});
-  Bucket* bucket = place(now, id, source.family, load_le32(digest.data()));
-  if (bucket == nullptr) return false;
+      crypto::mac(key_, {ByteView{head}, ByteView{source.bytes.data(), v4 ? size_t{4} : size_t{8}}});
+  Bucket* bucket = place(now, {.source = id,
+                               .full_at = now.ns,
+                               .hash = load_le32(digest.data()),
+                               .port = port,
+                               .family = source.family});
+  if (bucket == nullptr) return Verdict::refused;
+  const bool was_full = bucket->full_at <= now.ns;
   // A bucket is kept as the time at which it will be full: each message moves that one token's time on, and
   // it may lie no further ahead than an empty bucket needs.
   const int64_t full_at = std::max(bucket->full_at, now.ns) + kTokenNs;
-  if (full_at - now.ns > kBurst * kTokenNs) return false;
+  if (full_at - now.ns > kBurst * kTokenNs) return Verdict::refused;
   bucket->full_at = full_at;
-  return true;
+  return was_full ? Verdict::fresh : Verdict::allowed;
 }
 
-RateLimiter::Bucket* RateLimiter::place(BootTime now, uint64_t source, Family family, uint32_t hash) {
+RateLimiter::Bucket* RateLimiter::place(BootTime now, const Bucket& wanted) {
   if (buckets_.empty()) buckets_.resize(kFirstRows * kWays);
   for (;;) {
     const size_t rows = buckets_.size() / kWays;
-    const auto row = std::span(buckets_).subspan((hash & (rows - 1)) * kWays, kWays);
+    const auto row = std::span(buckets_).subspan((wanted.hash & (rows - 1)) * kWays, kWays);
     Bucket* unused = nullptr;
     for (Bucket& bucket : row) {
-      if (bucket.family == family && bucket.source == source) return &bucket;
+      if (bucket.family == wanted.family && bucket.source == wanted.source && bucket.port == wanted.port) {
+        return &bucket;
+      }
       if (bucket.family == Family::none || bucket.full_at <= now.ns) unused = &bucket;
     }
     if (unused != nullptr) {
-      *unused = {source, now.ns, hash, family};
+      *unused = wanted;
       return unused;
     }
     if (buckets_.size() >= kMaxSources) return nullptr;

@@ -1,5 +1,6 @@
 // Rate limit of handshake messages by source while under load (WG 5.3, formats.md 6.4): a token bucket for
-// each IPv4 address or IPv6 /64. Asked after mac1 and mac2 have been found valid, so sources are not forged.
+// each IPv4 address or IPv6 /64. One limiter is asked after mac1 and mac2 have been found valid, so that its
+// sources are not forged; another, by address and port, where mac1 alone is.
 //
 // A bucket that has had time to fill up again says nothing that an absent one would not, so its place is free
 // for others: nothing need be swept. Places are found by a keyed hash, so that nobody can aim at the bucket
@@ -27,8 +28,18 @@ class RateLimiter {
   /// Draws the key of the hash.
   explicit RateLimiter(crypto::Rng& rng);
 
-  /// True, and one token less, if `source` may have a message processed at `now`. An unset address: false.
-  [[nodiscard]] bool allow(BootTime now, const IpAddress& source);
+  enum class Verdict : uint8_t {
+    refused,
+    allowed,  // and one token less
+    fresh,    // the same, of a source that was silent until now: its bucket was full
+  };
+  /// Whether `source` may have a message processed at `now`. An unset address is refused. Sources whose
+  /// addresses may be forged are told apart by their port as well (0 otherwise), so that nobody uses up what
+  /// another one behind the same address needs.
+  [[nodiscard]] Verdict judge(BootTime now, const IpAddress& source, uint16_t port);
+  [[nodiscard]] bool allow(BootTime now, const IpAddress& source) {
+    return judge(now, source, 0) != Verdict::refused;
+  }
   /// Gives the memory back if every bucket is full again. Call it now and then while sources are held.
   void collect(BootTime now);
   /// Sources whose buckets are not full at `now`.
@@ -41,12 +52,13 @@ class RateLimiter {
     uint64_t source = 0;  // IPv4 address, or the first 64 bits of an IPv6 address
     int64_t full_at = 0;  // boot time in ns at which the bucket is full (and may be forgotten)
     uint32_t hash = 0;
+    uint16_t port = 0;
     Family family = Family::none;  // none: never used
   };
   static constexpr size_t kWays = 8;        // buckets in a row; a source belongs to one row
   static constexpr size_t kFirstRows = 64;  // rows when memory is first taken; doubled when a row is full
 
-  Bucket* place(BootTime now, uint64_t source, Family family, uint32_t hash);
+  Bucket* place(BootTime now, const Bucket& wanted);
   void grow(BootTime now);
 
   std::array<uint8_t, 32> key_;

@@ -74,6 +74,23 @@ TEST(RateLimiterTest, AnIpv4AddressAndTheIpv6PrefixOfTheSameBitsAreTwoSources) {
   }
 }
 
+TEST(RateLimiterTest, APortIsASourceOfItsOwnAndTheFirstMessageAfterSilenceIsTold) {
+  using Verdict = RateLimiter::Verdict;
+  test::SeededRng rng(1);
+  RateLimiter limiter(rng);
+  for (const IpAddress& source : {address("192.0.2.1"), address("2001:db8::1")}) {
+    for (const uint16_t port : {1, 2, 51820}) {
+      EXPECT_EQ(limiter.judge(at_ms(0), source, port), Verdict::fresh);
+      for (int i = 1; i < kMessagesAtOnce; ++i) {
+        EXPECT_EQ(limiter.judge(at_ms(0), source, port), Verdict::allowed);
+      }
+      EXPECT_EQ(limiter.judge(at_ms(0), source, port), Verdict::refused);
+    }
+    EXPECT_EQ(limiter.judge(at_ms(249), source, 1), Verdict::allowed);
+    EXPECT_EQ(limiter.judge(at_ms(250), source, 2), Verdict::fresh) << "five tokens have come back";
+  }
+}
+
 TEST(RateLimiterTest, AnUnsetAddressIsRefused) {
   test::SeededRng rng(1);
   RateLimiter limiter(rng);

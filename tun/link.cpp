@@ -2,6 +2,7 @@
 #include "tun/link.hpp"
 
 #include <linux/if_link.h>
+#include <linux/veth.h>
 #include <net/if.h>
 
 #include "tun/netlink_socket.hpp"
@@ -95,6 +96,24 @@ int Netlink::set_addrgenmode_none(uint32_t index) {
   mnl_attr_put_u8(request.message(), IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
   mnl_attr_nest_end(request.message(), inet6);
   mnl_attr_nest_end(request.message(), spec);
+  return impl_->socket.request(request);
+}
+
+int Netlink::add_veth_pair(const std::string& name, const std::string& peer, int peer_namespace_fd) {
+  Request request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+  nlmsghdr* message = request.message();
+  request.family_header<ifinfomsg>();
+  request.put(IFLA_IFNAME, name);
+  nlattr* link_info = mnl_attr_nest_start(message, IFLA_LINKINFO);
+  request.put(IFLA_INFO_KIND, std::string("veth"));
+  nlattr* data = mnl_attr_nest_start(message, IFLA_INFO_DATA);
+  nlattr* of_peer = mnl_attr_nest_start(message, VETH_INFO_PEER);
+  mnl_nlmsg_put_extra_header(message, sizeof(ifinfomsg));  // the peer's own, before its attributes
+  request.put(IFLA_IFNAME, peer);
+  request.put(IFLA_NET_NS_FD, static_cast<uint32_t>(peer_namespace_fd));
+  mnl_attr_nest_end(message, of_peer);
+  mnl_attr_nest_end(message, data);
+  mnl_attr_nest_end(message, link_info);
   return impl_->socket.request(request);
 }
 

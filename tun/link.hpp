@@ -75,6 +75,8 @@ class Netlink {
   [[nodiscard]] int set_multicast(uint32_t index, bool on);
   [[nodiscard]] int set_addrgenmode_none(uint32_t index);
   [[nodiscard]] int remove_link(uint32_t index);
+  /// A veth pair: `name` in this object's namespace, `peer` in that of the descriptor. Both are down.
+  [[nodiscard]] int add_veth_pair(const std::string& name, const std::string& peer, int peer_namespace_fd);
   [[nodiscard]] int add_address(uint32_t index, const Prefix& address, const AddressOptions& options = {});
   /// `peer`: as the address was added.
   [[nodiscard]] int remove_address(uint32_t index, const Prefix& address, std::optional<IpAddress> peer = {});

@@ -83,11 +83,23 @@ TEST(CommandLineTest, LogLevelOfWgQuickCountsOnlyWhereOursIsUnset) {
   EXPECT_TRUE(parse({"wg0"}, {{"LOG_LEVEL", "somebody's own word"}}).run);
 }
 
-TEST(CommandLineTest, WordsOfLaterVersionsAreRefusedAndNotTakenForInterfaces) {
-  const auto parsed = parse({"bench", "add", "x"});
-  EXPECT_FALSE(parsed.run);
-  EXPECT_EQ(parsed.exit_code, 2);
-  EXPECT_NE(parsed.text.find("bench"), std::string::npos);
+TEST(CommandLineTest, BenchHasItsDefaultsAndRefusesRunsWithoutLength) {
+  auto parsed = parse({"bench"});
+  ASSERT_TRUE(parsed.run) << parsed.text;
+  EXPECT_EQ(parsed.line.command, Command::bench);
+  EXPECT_EQ(parsed.line.bench.tunnels.rounds, 3U);
+  EXPECT_EQ(parsed.line.bench.tunnels.seconds, 2);
+  EXPECT_FALSE(parsed.line.bench.json);
+  parsed = parse({"bench", "--json", "--seconds", "0.5", "--rounds=1"});
+  ASSERT_TRUE(parsed.run) << parsed.text;
+  EXPECT_EQ(parsed.line.bench.tunnels.rounds, 1U);
+  EXPECT_EQ(parsed.line.bench.tunnels.seconds, 0.5);
+  EXPECT_TRUE(parsed.line.bench.json);
+  for (const char* bad : {"--seconds=0", "--seconds=-1", "--seconds=x", "--rounds=0", "--nonsense"}) {
+    parsed = parse({"bench", bad});
+    EXPECT_FALSE(parsed.run) << bad;
+    EXPECT_EQ(parsed.exit_code, 2) << bad;
+  }
 }
 
 TEST(CommandLineTest, TheWordsAfterTunnelAreLeftToItsOwnGrammar) {

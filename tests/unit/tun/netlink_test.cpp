@@ -56,6 +56,24 @@ TEST_F(NetlinkTest, FindsALinkByNameAndByIndex) {
   EXPECT_EQ(netlink->link(uint32_t{4711}).error(), ENODEV);
 }
 
+TEST_F(NetlinkTest, MakesAVethPairWithItsOtherEndInAnotherNamespace) {
+  ASSERT_EQ(::unshare(CLONE_NEWNET), 0);
+  const int there = ::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+  auto of_there = Netlink::open();
+  ASSERT_TRUE(of_there);
+  EXPECT_EQ(netlink->add_veth_pair("huveth0", "huveth1", there), 0);
+  EXPECT_EQ(netlink->add_veth_pair("huveth0", "huveth2", there), EEXIST);
+  const auto near = netlink->link("huveth0");
+  const auto far = of_there->link("huveth1");
+  ASSERT_TRUE(near);
+  ASSERT_TRUE(far);
+  EXPECT_EQ(near->kind, "veth");
+  EXPECT_EQ(far->kind, "veth");
+  EXPECT_FALSE(netlink->link("huveth1"));
+  EXPECT_EQ(near->flags & IFF_UP, 0u);
+  ::close(there);
+}
+
 TEST_F(NetlinkTest, SetsTheMtu) {
   ASSERT_EQ(netlink->set_mtu(index, 1420), 0);
   EXPECT_EQ(netlink->link(index)->mtu, 1420u);

@@ -62,6 +62,7 @@ AppResult<PacedLink> PacedLink::open(const NetworkSpace& from, const NetworkSpac
   const timeval wait{.tv_sec = 0, .tv_usec = static_cast<suseconds_t>(kLastPacketAfter * 1e6)};
   (void)setsockopt(out.receiver_.get(), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
 
+  out.flows_.reserve(flows);
   for (unsigned i = 0; i < flows; ++i) {
     out.flows_.push_back(first);
     out.flows_.back().address = address_after(first.address, i);
@@ -81,6 +82,7 @@ PacedLink::Counted PacedLink::send(uint32_t size, double rate, double seconds, u
   std::memcpy(payload.data(), &mark, sizeof mark);
   std::vector<sockaddr_in6> names(flows_.size());
   std::vector<socklen_t> name_sizes;
+  name_sizes.reserve(flows_.size());
   for (size_t i = 0; i < flows_.size(); ++i) name_sizes.push_back(transport::fill_name(flows_[i], names[i]));
   iovec part{payload.data(), size};
   std::array<mmsghdr, kBatch> messages{};
@@ -90,7 +92,7 @@ PacedLink::Counted PacedLink::send(uint32_t size, double rate, double seconds, u
   }
   size_t flow = 0;
   Counted out;
-  double owed_since = seconds_now();  // the time at which packet number `paid` would have been due
+  double owed_since = seconds_now();  // when the packet to be sent next was due
   const double begin = owed_since;
   for (;;) {
     const double now = seconds_now();

@@ -4,12 +4,13 @@
 #include <string>
 #include <vector>
 
+#include "tools/hatsd-user/cli/bench_command.hpp"
 #include "tools/hatsd-user/daemon/app_error.hpp"
 #include "tools/hatsd-user/daemon/settings.hpp"
 
 namespace hats::app {
 
-enum class Command : uint8_t { bare, up, down, show, check, reload, tunnel, genkey, pubkey, genpsk };
+enum class Command : uint8_t { bare, up, down, show, check, reload, tunnel, bench, genkey, pubkey, genpsk };
 
 struct CommandLine {
   Command command = Command::bare;
@@ -17,6 +18,7 @@ struct CommandLine {
   std::vector<std::string> names;  // configurations, interfaces, the one NAME, or the words after `tunnel`
   bool all = false;                // down --all
   bool json = false;               // show --json
+  BenchOptions bench{};
 };
 
 /// What parsing came to: a command, or text to print and an exit code (--help, --version, a fault).

@@ -277,6 +277,8 @@ int run_command(const CommandLine& line) {
       return run_reload(line);
     case Command::tunnel:
       return run_tunnel(line.names, line.settings);
+    case Command::bench:
+      return run_bench(line.bench, line.settings);
     case Command::genkey:
       return run_genkey();
     case Command::genpsk:

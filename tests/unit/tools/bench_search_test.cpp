@@ -67,6 +67,15 @@ TEST(RateSearch, EndsWhereTheSenderCanDoNoMoreAndCountsWhatItDid) {
   EXPECT_LT(search.trials(), 16U);
 }
 
+TEST(RateSearch, GoesOnWhereASenderFallsShortButMoreArrivesForMore) {
+  // Brings about four fifths of any rate, up to its limit.
+  const RateSearch search = search_on([](double rate) {
+    const double sent = std::min(rate * 0.8, 300'000.0);
+    return RateTrial{.sent = sent, .delivered = sent};
+  });
+  EXPECT_DOUBLE_EQ(search.best().delivered, 300'000);
+}
+
 TEST(RateSearch, HasNoBestWhereEverythingIsLost) {
   EXPECT_EQ(search_on([](double rate) { return RateTrial{.sent = rate, .delivered = 0}; }).best().delivered,
             0);

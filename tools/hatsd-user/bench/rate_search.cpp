@@ -7,8 +7,10 @@ namespace hats::app::bench {
 
 namespace {
 
-// A sender that brings about less of the rate than this has met its own limit.
+// A sender that brings about less of the rate than this falls short of it.
 constexpr double kKeptUp = 0.9;
+// How much more than the best so far must arrive for it to be worth while to ask for more still.
+constexpr double kStillGrows = 1.05;
 
 }  // namespace
 
@@ -21,6 +23,8 @@ std::optional<double> RateSearch::next() const {
 void RateSearch::tried(const RateTrial& trial) {
   ++trials_;
   const bool passes = trial.loss() < options_.loss_limit;
+  const bool at_its_end =
+      trial.sent < kKeptUp * trial.offered && trial.delivered < kStillGrows * best_.delivered;
   if (passes && trial.delivered > best_.delivered) best_ = trial;
   if (!passes && !failed_once_) {
     failed_once_ = true;
@@ -28,7 +32,7 @@ void RateSearch::tried(const RateTrial& trial) {
   }
   failed_once_ = false;
   if (passes) passed_ = std::max(passed_.value_or(0), rate_);
-  if (!passes || trial.sent < kKeptUp * trial.offered) {
+  if (!passes || at_its_end) {
     failed_ = std::min(failed_.value_or(rate_), rate_);
     if (passes) return;  // both: nothing is between them
   }

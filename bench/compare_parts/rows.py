@@ -9,7 +9,7 @@ from . import implementations, measure
 FLOOD_RATE = 60_000          # datagrams a second
 NEWCOMERS = 5                # new peers during a flood
 HANDSHAKE_PEERS = 256
-SEARCH = ["--seconds", 0.3, "--trials", 14]
+SEARCH = ["--seconds", 0.3, "--trials", 12]
 QUICK_SEARCH = ["--seconds", 0.2, "--trials", 9, "--precision", 0.08]
 RESPONDER = ["--address", "10.9.0.2", "--port", implementations.PORT]
 

@@ -9,8 +9,9 @@ namespace {
 
 // A sender that brings about less of the rate than this falls short of it.
 constexpr double kKeptUp = 0.9;
-// How much more than the best so far must arrive for it to be worth while to ask for more still.
-constexpr double kStillGrows = 1.05;
+// A sender that falls short is asked for more until this many times what arrived at best was asked for:
+// larger bursts can be cheaper, and there may be a valley between.
+constexpr double kAskedInVain = 3;
 
 }  // namespace
 
@@ -23,9 +24,9 @@ std::optional<double> RateSearch::next() const {
 void RateSearch::tried(const RateTrial& trial) {
   ++trials_;
   const bool passes = trial.loss() < options_.loss_limit;
-  const bool at_its_end =
-      trial.sent < kKeptUp * trial.offered && trial.delivered < kStillGrows * best_.delivered;
   if (passes && trial.delivered > best_.delivered) best_ = trial;
+  const bool at_its_end =
+      trial.sent < kKeptUp * trial.offered && trial.offered > kAskedInVain * best_.delivered;
   if (!passes && !failed_once_) {
     failed_once_ = true;
     return;

@@ -23,9 +23,9 @@ struct RateSearchOptions {
 };
 
 /// A rate that fails is tried a second time before that is believed: on a shared machine a single pause of
-/// the receiver loses more than the tunnel does. A sender that falls short of the rate by a tenth goes on as
-/// long as more arrives for it (larger bursts can be cheaper); then what it did bring about counts, more
-/// cannot be shown.
+/// the receiver loses more than the tunnel does. A sender that falls short of the rate by a tenth without any
+/// loss is asked for up to three times what arrived at best; then what it did bring about counts, more cannot
+/// be shown.
 class RateSearch {
  public:
   explicit RateSearch(const RateSearchOptions& options) : options_(options), rate_(options.start) {}

@@ -19,7 +19,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// How often names of unanswered peers are looked at.
+/// How often names of unanswered peers are looked at, and whether links are still there.
 constexpr auto kUpkeepPeriod = 5s;
 /// Route changes come in bursts (a routing daemon's full table): what hangs on them is checked once after
 /// this long, and with thousands of tunnels not so often that it takes more than a tenth of the time.
@@ -233,6 +233,7 @@ void Daemon::read_link_events() {
     for (Interface* interface : interfaces()) {
       if (event.kind == Kind::overrun) {
         interface->refresh_link();
+        interface->check_link();
       } else {
         interface->link_event(event);
       }
@@ -257,7 +258,10 @@ void Daemon::keep_up() {
   upkeep_->expires_after(kUpkeepPeriod);
   upkeep_->async_wait([this](boost::system::error_code error) {
     if (error) return;
-    for (Interface* interface : interfaces()) interface->check_names();
+    for (Interface* interface : interfaces()) {
+      interface->check_names();
+      interface->check_link();
+    }
     keep_up();
   });
 }

@@ -121,6 +121,7 @@ void Interface::link_event(const tun::LinkEvent& event) {
     set_link(mtu_, false);  // a move takes a link down
     return;
   }
+  if (event.kind == Kind::link_deleted) return check_link();
   if (event.kind != Kind::link_new) return;
   // At home the event only says that something changed: it may be older than what we know already.
   if (moved_) {
@@ -128,6 +129,10 @@ void Interface::link_event(const tun::LinkEvent& event) {
   } else {
     refresh_link();
   }
+}
+
+void Interface::check_link() {
+  if (!is_live()) end(Ending::link_gone);
 }
 
 void Interface::find_link(const tun::LinkEvent& event) {

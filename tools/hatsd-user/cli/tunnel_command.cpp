@@ -51,8 +51,7 @@ int add(const config::TunnelCommand& command, const std::vector<std::string>& wo
     return complain(
         {"tunnel: dev " + command.underlay + ": no such interface (`ip link` lists them)", kExitUsage});
   }
-  InterfaceSources sources{.format = config::Format::ip_tunnel, .files = words_as_text(words)};
-  auto file = parse_interface_file(command.name, "tunnel", {}, std::move(sources));
+  auto file = parse_interface_file(command.name, "tunnel", {}, words_as_sources(words));
   if (!file) return complain(file.error());
   file->path.clear();
 

@@ -65,8 +65,7 @@ void Daemon::control_reload(const std::string& id, const json& sources, ControlR
 void Daemon::control_tunnel_add(const std::string& name, const std::vector<std::string>& words,
                                 ControlReply reply) {
   if (!accepts_tunnels()) return reply({{"error", "this process takes no further tunnels"}});
-  InterfaceSources sources{.format = config::Format::ip_tunnel, .files = words_as_text(words)};
-  auto file = parse_interface_file(name, "tunnel", {}, std::move(sources));
+  auto file = parse_interface_file(name, "tunnel", {}, words_as_sources(words));
   if (!file) return reply(outcome(std::unexpected(file.error())));
   file->path.clear();  // words of a command are no file
   const auto made = add(interface_options(*file, settings_));

@@ -133,12 +133,15 @@ void InterfaceSources::wipe() noexcept {
   networkd.wipe();
 }
 
-SharedTexts words_as_text(const std::vector<std::string>& words) {
+InterfaceSources words_as_sources(const std::vector<std::string>& words) {
   std::string out;
   for (const std::string& word : words) out += word + '\n';
   std::vector<config::SourceText> texts;
   texts.push_back({.path = {}, .text = std::move(out)});
-  return texts;
+  InterfaceSources sources;
+  sources.format = config::Format::ip_tunnel;
+  sources.files = std::move(texts);
+  return sources;
 }
 
 std::vector<std::string> split_words(const std::string& text) {

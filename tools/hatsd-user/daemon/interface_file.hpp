@@ -48,7 +48,7 @@ struct InterfaceSources {
 };
 
 /// Words of a command as one text, and back. A word cannot hold a line's end: it becomes two.
-[[nodiscard]] SharedTexts words_as_text(const std::vector<std::string>& words);
+[[nodiscard]] InterfaceSources words_as_sources(const std::vector<std::string>& words);
 [[nodiscard]] std::vector<std::string> split_words(const std::string& text);
 
 /// For the control socket and the keeper's channel.

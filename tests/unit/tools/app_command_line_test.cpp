@@ -44,6 +44,16 @@ TEST(CommandLineTest, AnInterfaceNamedLikeACommandNeedsTwoDashes) {
   EXPECT_EQ(parsed.line.names, std::vector<std::string>{"show"});
 }
 
+TEST(CommandLineTest, AWordThatIsMeantAsACommandMakesNoInterface) {
+  for (const char* word : {"help", "status", "stop", "list"}) {
+    const auto refused = parse({word});
+    EXPECT_FALSE(refused.run);
+    EXPECT_EQ(refused.exit_code, 2);
+    EXPECT_NE(refused.text.find(std::string("hatsd-user -- ") + word), std::string::npos) << refused.text;
+    EXPECT_TRUE(parse({"--", word}).run);
+  }
+}
+
 TEST(CommandLineTest, AnOptionOverridesTheEnvironmentAndABadValueOfEitherIsRefused) {
   auto parsed =
       parse({"up", "--io=epoll", "a.conf", "b.conf"}, {{"HATSD_IO", "uring"}, {"HATSD_WORKERS", "3"}});

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -47,6 +48,15 @@ AppResult<void> apply_options(Settings& settings, const UpOptions& options) {
       return applied;
   }
   return {};
+}
+
+/// Words that are typed in the belief that there is such a command. A bare one would make an interface.
+bool looks_like_a_command(std::string_view word) {
+  constexpr std::string_view kWords[] = {"help",    "status",   "start",  "stop",   "restart", "list",
+                                         "version", "add",      "del",    "delete", "set",     "get",
+                                         "enable",  "disable",  "change", "link",   "addr",    "address",
+                                         "route",   "showconf", "setconf"};
+  return std::ranges::find(kWords, word) != std::end(kWords);
 }
 
 bool true_word(const char* text) {
@@ -152,6 +162,13 @@ ParsedCommandLine parse_command_line(int argc, const char* const* argv, Environm
       out.text = app.help();
       out.exit_code = kExitUsage;
       return out;
+    }
+    if (looks_like_a_command(bare) && std::find(argv, argv + argc, std::string_view("--")) == argv + argc) {
+      return refused({"'" + bare +
+                          "' is no command: see hatsd-user --help. If an interface is to have this name: "
+                          "hatsd-user -- " +
+                          bare,
+                      kExitUsage});
     }
     line.names = {bare};
     // peers.md 4: wg-quick can pass no flag, so its users set this.

@@ -84,8 +84,10 @@ AppResult<void> check_name_is_free(const std::string& name) {
     std::string text = name + ": the interface exists already";
     if (const auto live = live_interfaces(name)) {
       if (const auto* ours = find_here(*live, name)) {
-        text += ", pid " + std::to_string(ours->process) + " serves it; `hatsd-user reload " + name +
-                "` applies a changed file, `hatsd-user down " + name + "` ends it";
+        text += ", pid " + std::to_string(ours->process) + " serves it; `hatsd-user down " + name +
+                "` ends it; if it is from a file, `hatsd-user reload " + name +
+                "` applies a changed one, and `hatsd-user tunnel change " + name +
+                "` changes one of `tunnel add`";
       }
     }
     return fail(text);

@@ -85,7 +85,8 @@ bool Daemon::try_realtime() {
   const int error = enter_realtime();
   if (error == 0) return true;
   warnings_.push_back(errno_text("packets are not carried in real time: SCHED_FIFO is refused", error) +
-                      "; run as root, under Docker add --cap-add SYS_NICE, under systemd set LimitRTPRIO=1");
+                      "; run as root, under Docker add --cap-add SYS_NICE, in a systemd unit of your own "
+                      "allow CAP_SYS_NICE and leave out RestrictRealtime=");
   return false;
 }
 

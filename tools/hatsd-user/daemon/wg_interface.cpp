@@ -3,7 +3,9 @@
 #include <netdb.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "core/config/wg_quick_diff.hpp"
@@ -16,6 +18,9 @@ namespace {
 
 /// Peers whose paths `show` looks up: each look-up is a request to the kernel.
 constexpr size_t kMostPathsShown = 64;
+/// How often and after what time a busy port is tried again: 0.4 s in all.
+constexpr int kPortTries = 8;
+constexpr auto kPortRetryDelay = std::chrono::milliseconds(50);
 
 std::unexpected<ConfigError> device_fault(int line, const char* key, std::string message) {
   return std::unexpected(ConfigError{.line = line, .key = key, .message = std::move(message)});
@@ -98,6 +103,12 @@ void WgInterface::apply(const wg::DeviceUpdate& update) {
 int WgInterface::set_port(uint16_t port) {
   if (bound_port_ != 0 && (port == asked_port_ || port == bound_port_)) return 0;
   auto sockets = transport::open_udp(port, fwmark_);
+  // A process that was killed lets go of its port a moment after it is gone: the kernel tears io_uring down
+  // later.
+  for (int tries = 0; !sockets && sockets.error() == EADDRINUSE && port != 0 && tries < kPortTries; ++tries) {
+    std::this_thread::sleep_for(kPortRetryDelay);
+    sockets = transport::open_udp(port, fwmark_);
+  }
   if (!sockets) return sockets.error();
   asked_port_ = port;
   bound_port_ = sockets->port;

@@ -8,6 +8,12 @@
 // until empty. What is put off for fairness is not lost: has_handshakes() and has_pending() say that there is
 // a backlog. next_deadline() is exact after that. Early, late and repeated handle_timeout calls are safe.
 // A new device is down, and has no key and no peers.
+//
+// Several batches of a direction may be planned before the first is committed. Packets are numbered when they
+// are planned, so batches must be committed and sent, or delivered, in the order in which they were planned.
+// What happens between is heeded at the commit: of a peer that was removed, of keys that were erased, and of
+// an interface that went down, nothing is counted, sent or delivered any more; a batch under a keypair that a
+// newer one has replaced still counts.
 #pragma once
 
 #include <array>
@@ -85,7 +91,8 @@ class Device {
   [[nodiscard]] bool has_pending() const noexcept;
   /// Seals. Pure; any thread.
   static void work(OutboundBatch& batch, crypto::Aead& aead) noexcept;
-  /// Counts and starts timers. After it, batch.runs may be sent, in order.
+  /// Counts and starts timers. After it, batch.runs may be sent, in order; what is not to be sent any more
+  /// has left them.
   void commit_outbound(Now now, OutboundBatch& batch) noexcept;
 
   // ---- In: datagrams to inner IP packets ----

@@ -32,10 +32,11 @@ struct Device::Impl {
 
   // ---- peers (device_config.cpp) ----
   [[nodiscard]] Peer* find(PeerId id) const noexcept { return id < peers.size() ? peers[id].get() : nullptr; }
-  /// The peer whose session this is, or nullptr if it has been removed since.
+  /// The peer whose session this is, or nullptr if the peer or its keys are gone since.
   [[nodiscard]] Peer* owner_of(const Keypair& keypair) const noexcept {
     Peer* peer = find(keypair.identity().peer);
-    return peer && peer->serial == keypair.identity().peer_serial ? peer : nullptr;
+    const bool alive = peer && peer->serial == keypair.identity().peer_serial && !keypair.erased();
+    return alive ? peer : nullptr;
   }
   [[nodiscard]] Peer* find(const crypto::PublicKey& key) const noexcept;
   Peer& create_peer(const crypto::PublicKey& key);
@@ -75,7 +76,8 @@ struct Device::Impl {
   /// Sends what is staged: through plan_pending if there is a session, else it asks for one.
   void send_staged(Peer& peer, Now now);
   [[nodiscard]] bool plan_staged(Peer& peer, Now now, RunWriter& writer, OutboundBatch& batch);
-  void count_sent(const OutboundBatch::KeyRun& run, Now now);
+  /// False if the peer or its keys are gone: nothing was counted, and nothing is to be sent.
+  [[nodiscard]] bool count_sent(const OutboundBatch::KeyRun& run, Now now);
 
   // ---- receiving (device_inbound.cpp) ----
   void plan_datagram(Now now, uint32_t received, ByteSpan datagram, InboundBatch& batch);

@@ -316,12 +316,15 @@ void Device::work(OutboundBatch& batch, crypto::Aead& aead) noexcept {
 }
 
 void Device::commit_outbound(Now now, OutboundBatch& batch) noexcept {
-  for (const OutboundBatch::KeyRun& run : batch.key_runs) impl_->count_sent(run, now);
+  for (const OutboundBatch::KeyRun& run : batch.key_runs) {
+    if (impl_->count_sent(run, now)) continue;
+    std::erase_if(batch.runs, [&](const DatagramRun& datagrams) { return datagrams.peer == run.peer; });
+  }
 }
 
-void Device::Impl::count_sent(const OutboundBatch::KeyRun& run, Now now) {
+bool Device::Impl::count_sent(const OutboundBatch::KeyRun& run, Now now) {
   Peer* peer = owner_of(*run.keypair);
-  if (!peer || !up) return;
+  if (!peer || !up) return false;
   peer->tx_bytes += run.bytes;
   peer->timers.any_authenticated_traversal(now.boot);
   peer->timers.any_authenticated_sent();
@@ -330,6 +333,7 @@ void Device::Impl::count_sent(const OutboundBatch::KeyRun& run, Now now) {
   const auto& current = peer->keypairs.current();
   if (current && current->stale_at_send(now.boot)) want_handshake(*peer, now);
   timers_changed(*peer);
+  return true;
 }
 
 }  // namespace hats::wg

@@ -43,9 +43,10 @@ void Keypairs::retire_sending() noexcept {
 }
 
 void Keypairs::clear() noexcept {
-  previous_.reset();
-  current_.reset();
-  next_.reset();
+  for (auto* slot : {&previous_, &current_, &next_}) {
+    if (*slot) (*slot)->erase();
+    slot->reset();
+  }
 }
 
 }  // namespace hats::wg

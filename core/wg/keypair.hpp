@@ -50,6 +50,10 @@ class Keypair {
   }
   /// No packet is to be sent under it any more; received ones are still taken.
   void retire_sending() noexcept { send_retired_ = true; }
+  /// Nothing is done under it any more, either way: what batches under way hold of it is dropped at their
+  /// commit, and with the last of them the keys are wiped (WG 6.3).
+  void erase() noexcept { erased_ = true; }
+  [[nodiscard]] bool erased() const noexcept { return erased_; }
 
   /// False for packets under an expired key (WG 6.2, REJECT_AFTER_TIME).
   [[nodiscard]] bool receivable(BootTime now) const noexcept {
@@ -76,6 +80,7 @@ class Keypair {
   Identity identity_;
   uint32_t remote_index_;
   bool send_retired_ = false;
+  bool erased_ = false;
   BootTime birth_;
   uint64_t next_counter_ = 0;
   ReplayFilter replay_;
@@ -104,6 +109,7 @@ class Keypairs {
   [[nodiscard]] bool confirm(const Keypair* used, RetiredKeypairs& retired) noexcept;
   /// Our private key changed: nothing more is sent under what we have.
   void retire_sending() noexcept;
+  /// Erases all.
   void clear() noexcept;
 
  private:

@@ -88,7 +88,10 @@ json status_json(const InterfaceStatus& status) {
                      {"receive_waited_for_buffers", status.loop.receive_no_buffers},
                      {"gso_fallbacks", status.loop.gso_fallbacks},
                      {"source_retries", status.counters.source_retries},
-                     {"icmp_errors_sent", status.counters.icmp_sent}};
+                     {"icmp_errors_sent", status.counters.icmp_sent},
+                     {"batches_sealed_elsewhere", status.counters.sealed_elsewhere},
+                     {"batches_opened_elsewhere", status.counters.opened_elsewhere},
+                     {"waits_for_other_cores", status.counters.work_waits}};
   return out;
 }
 

@@ -31,6 +31,7 @@ constexpr int kRouteCheckShare = 10;
 Daemon::~Daemon() {
   control_.reset();
   entries_.clear();
+  pool_.reset();
   workers_.clear();
   if (events_descriptor_) events_descriptor_->release();  // LinkEvents owns the descriptor
 }
@@ -92,16 +93,22 @@ bool Daemon::try_realtime() {
 
 AppResult<void> Daemon::start_workers(bool realtime) {
   const uint32_t slabs = slabs_of_setting(settings_.memory_mib, settings_.workers);
+  if (settings_.workers > 1) {
+    auto pool = WorkPool::make(settings_.workers, settings_.aead);
+    if (!pool) return fail(pool.error());
+    pool_ = std::move(*pool);
+  }
   for (unsigned i = 0; i < settings_.workers; ++i) {
     auto worker = Worker::make({.io = settings_.io,
                                 .aead = settings_.aead,
                                 .icmp = icmp_ ? &*icmp_ : nullptr,
                                 .slabs = slabs,
-                                .realtime = realtime});
+                                .realtime = realtime,
+                                .pool = pool_.get()});
     if (!worker) return fail(worker.error());
-    (*worker)->start();
     workers_.push_back(std::move(*worker));
   }
+  for (const auto& worker : workers_) worker->start();
   spdlog::info("packet loop {}, AEAD {}, workers {}", workers_.front()->io_name(),
                workers_.front()->aead_name(), workers_.size());
   return {};

@@ -105,6 +105,7 @@ class Daemon final : public ControlTarget {
   std::optional<boost::asio::steady_timer> upkeep_, route_check_;
   bool route_check_due_ = false;
   Clock::duration route_check_took_{};  // the last one
+  std::unique_ptr<WorkPool> pool_;      // with two workers or more
   std::vector<std::unique_ptr<Worker>> workers_;
   std::optional<IcmpListeners> icmp_listeners_;  // until the hub has them
   RawHub* hub_ = nullptr;                        // of all unencrypted tunnels, on hub_worker_

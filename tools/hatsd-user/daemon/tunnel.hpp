@@ -19,6 +19,8 @@
 
 namespace hats::app {
 
+class Tickets;
+
 /// Counters of the composition itself; the cores have their own.
 struct TunnelCounters {
   uint64_t tun_malformed = 0;   // TUN reads that cannot be cut
@@ -26,7 +28,10 @@ struct TunnelCounters {
   uint64_t source_retries = 0;  // WireGuard: sends repeated without their dead source
   uint64_t write_failed = 0;    // writes that TUN refused; of a merged one the packets went singly
   uint64_t icmp_sent = 0;       // errors to senders whose packets had no way out
-  int last_send_error = 0;      // errno
+  // WireGuard with several workers: batches that another thread sealed or opened, and how often the worker
+  // had to wait for one.
+  uint64_t sealed_elsewhere = 0, opened_elsewhere = 0, work_waits = 0;
+  int last_send_error = 0;  // errno
 };
 
 /// What a worker lends to its members. All of it outlives them.
@@ -36,6 +41,7 @@ struct WorkerParts {
   crypto::Rng& rng;
   BatchSpace& space;
   const IcmpSender* icmp;  // null: no ICMP errors (no CAP_NET_RAW at start)
+  Tickets* tickets;        // null: one worker, and nobody else to work for it
 };
 
 /// A descriptor of a member, 0..kPartsOfMember - 1; each member numbers its own.

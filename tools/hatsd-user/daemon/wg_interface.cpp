@@ -97,7 +97,7 @@ WgInterface::~WgInterface() {
 // ---- The device ----
 
 void WgInterface::apply(const wg::DeviceUpdate& update) {
-  around_.worker.call([&] { tunnel_->device().apply(read_clocks(), update); });
+  around_.worker.call([&] { tunnel_->apply(read_clocks(), update); });
 }
 
 int WgInterface::set_port(uint16_t port) {
@@ -234,7 +234,7 @@ void WgInterface::check_routes() {
     const bool still_good =
         route && (peer.source.interface_index == 0 || route->interface_index == peer.source.interface_index);
     if (still_good) continue;
-    around_.worker.call([&] { tunnel_->device().forget_source(peer.public_key); });
+    around_.worker.call([&] { tunnel_->forget_source(peer.public_key); });
   }
 }
 

@@ -35,6 +35,7 @@ void WgTunnel::attach() {
 }
 
 void WgTunnel::detach() {
+  drop_tickets();
   if (attached()) remove_sockets();
   Tunnel::detach();
 }
@@ -52,6 +53,12 @@ int WgTunnel::set_fwmark(uint32_t mark) {
   fwmark_ = mark;
   device_.set_fwmark(mark);
   return 0;
+}
+
+void WgTunnel::apply(Now now, const wg::DeviceUpdate& update) {
+  finish_opening(now);
+  finish_sealing(now);
+  device_.apply(now, update);
 }
 
 int WgTunnel::open_sockets_again() {
@@ -84,7 +91,7 @@ Tag WgTunnel::socket_tag(const Endpoint& to) const {
 
 // ---- Out ----
 
-void WgTunnel::send_pieces(std::span<TunRead> /*reads*/, Now now) {
+void WgTunnel::send_pieces(std::span<TunRead> reads, Now now) {
   BatchSpace& space = parts_.space;
   std::span<const packet::Piece> rest = space.pieces;
   while (!rest.empty()) {
@@ -92,7 +99,9 @@ void WgTunnel::send_pieces(std::span<TunRead> /*reads*/, Now now) {
     for (const packet::Piece& piece : rest) bytes += piece.size + kGuessedOverhead;
     lend_slabs(bytes);
     const size_t taken = device_.plan_outbound(now, rest, space.out);
-    finish_outbound(now);
+    // The head of a piece overwrites the end of the one before: what is cut into two batches must be sealed
+    // one after the other.
+    finish_outbound(now, reads, taken == space.pieces.size());
     if (taken == 0) break;  // an empty slab took nothing: the device refuses to go on
     rest = rest.subspan(taken);
   }
@@ -116,12 +125,17 @@ void WgTunnel::lend_slabs(uint64_t bytes) {
   }
 }
 
-void WgTunnel::finish_outbound(Now now) {
+void WgTunnel::finish_outbound(Now now, std::span<const TunRead> reads, bool may_give) {
   BatchSpace& space = parts_.space;
+  if (parts_.tickets != nullptr && seal_in_line(now, reads, may_give)) return;
   wg::Device::work(space.out, parts_.aead);
-  device_.commit_outbound(now, space.out);
-  for (const wg::DatagramRun& run : space.out.runs) {
-    parts_.loop.send(socket_tag(run.to), UdpSend{.slab = space.lent[run.slab],
+  send_batch(now, space.out, space.lent);
+}
+
+void WgTunnel::send_batch(Now now, wg::OutboundBatch& batch, std::vector<Lease>& lent) {
+  device_.commit_outbound(now, batch);
+  for (const wg::DatagramRun& run : batch.runs) {
+    parts_.loop.send(socket_tag(run.to), UdpSend{.slab = lent[run.slab],
                                                  .data = run.data,
                                                  .size = run.size,
                                                  .segment_size = run.segment_size,
@@ -130,8 +144,8 @@ void WgTunnel::finish_outbound(Now now) {
                                                  .ds = run.ds,
                                                  .cookie = run.peer});
   }
-  space.out.clear();
-  space.lent.clear();
+  batch.clear();
+  lent.clear();
 }
 
 void WgTunnel::on_send_failed(Part part, UdpSend& send, int error) {
@@ -152,6 +166,7 @@ void WgTunnel::on_send_failed(Part part, UdpSend& send, int error) {
 
 void WgTunnel::on_udp(Part /*part*/, std::span<UdpReceived> received, Now now) {
   BatchSpace& space = parts_.space;
+  deliver_done(now);
   space.received.clear();
   for (size_t i = 0; i < received.size(); ++i) {
     const UdpReceived& one = received[i];
@@ -163,19 +178,27 @@ void WgTunnel::on_udp(Part /*part*/, std::span<UdpReceived> received, Now now) {
                               .tag = static_cast<uint32_t>(i)});
   }
   device_.plan_inbound(now, space.received, space.in);
+  if (parts_.tickets != nullptr && open_in_line(now, received)) return;
   wg::Device::work(space.in, parts_.aead);
-  device_.commit_inbound(now, space.in, space.inner);
+  deliver_batch(now, space.in, received);
+}
+
+void WgTunnel::deliver_batch(Now now, wg::InboundBatch& batch, std::span<const UdpReceived> received) {
+  BatchSpace& space = parts_.space;
+  device_.commit_inbound(now, batch, space.inner);
   if (!tun_dead()) {
-    space.lend_from(std::span<const UdpReceived>(received));
+    space.lend_from(received);
     space.packets.clear();
     for (const wg::InnerPacket& packet : space.inner) space.packets.emplace_back(packet.data, packet.size);
     writer_.write(space.packets);
   }
   space.inner.clear();
-  space.in.clear();
+  batch.clear();
 }
 
 int WgTunnel::link_set(Now now, bool up, bool was_up) {
+  finish_opening(now);
+  finish_sealing(now);
   went_down_ = !up && (was_up || went_down_);
   const int error = up ? open_sockets_again() : 0;
   if (up == was_up) return error;
@@ -187,14 +210,19 @@ int WgTunnel::link_set(Now now, bool up, bool was_up) {
 // ---- Handshakes, timers, outputs ----
 
 void WgTunnel::on_wake(Now now) {
-  if (device_.has_handshakes()) device_.process_handshakes(now, kHandshakesPerWake);
+  deliver_done(now);
+  send_done(now);
+  if (device_.has_handshakes()) {
+    finish_opening(now);  // they came behind it
+    device_.process_handshakes(now, kHandshakesPerWake);
+  }
   const auto deadline = device_.next_deadline();
   if (deadline && *deadline <= now.boot) device_.handle_timeout(now);
   send_control();
   for (size_t i = 0; i < kPendingBatchesPerWake && device_.has_pending(); ++i) {
     lend_slabs(wg::OutboundBatch::kMaxRunBytes);
     const bool more = device_.plan_pending(now, parts_.space.out);
-    finish_outbound(now);
+    finish_outbound(now, {}, true);
     if (!more) break;
   }
   send_control();

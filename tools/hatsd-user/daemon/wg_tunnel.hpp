@@ -7,6 +7,7 @@
 #include <span>
 
 #include "core/wg/device.hpp"
+#include "tools/hatsd-user/daemon/tickets.hpp"
 #include "tools/hatsd-user/daemon/tunnel.hpp"
 #include "transport/udp_socket.hpp"
 
@@ -31,7 +32,11 @@ class WgTunnel final : public Tunnel {
   /// SO_MARK of the sockets, and of those that follow. 0 or errno.
   [[nodiscard]] int set_fwmark(uint32_t mark);
   void set_mtu(uint32_t mtu) override { device_.set_mtu(mtu); }
-  [[nodiscard]] wg::Device& device() { return device_; }
+  /// Applies keys and peers, once all that is under way is sent and delivered: a key that goes is not used
+  /// any more when this returns.
+  void apply(Now now, const wg::DeviceUpdate& update);
+  void forget_source(const crypto::PublicKey& peer) { device_.forget_source(peer); }
+  [[nodiscard]] const wg::Device& device() const { return device_; }
 
   // ---- Called by the worker's handler ----
   void on_udp(Part part, std::span<transport::UdpReceived> received, Now now) override;
@@ -40,7 +45,8 @@ class WgTunnel final : public Tunnel {
   void on_wake(Now now) override;
   [[nodiscard]] std::optional<BootTime> next_deadline() const override { return device_.next_deadline(); }
   [[nodiscard]] bool has_backlog() const override {
-    return device_.has_handshakes() || device_.has_pending();
+    return device_.has_handshakes() || device_.has_pending() || sealing_.first_is_done() ||
+           opening_.first_is_done();
   }
 
  private:
@@ -51,7 +57,11 @@ class WgTunnel final : public Tunnel {
   /// that comes up has them again.
   int link_set(Now now, bool up, bool was_up) override;
   void lend_slabs(uint64_t bytes);
-  void finish_outbound(Now now);
+  /// Seals what was planned into the worker's space, and sends it; now or in its turn. `reads`: that the
+  /// packets lie in. `may_give`: nothing that is planned later lies in the same reads.
+  void finish_outbound(Now now, std::span<const transport::TunRead> reads, bool may_give);
+  void send_batch(Now now, wg::OutboundBatch& batch, std::vector<transport::Lease>& lent);
+  void deliver_batch(Now now, wg::InboundBatch& batch, std::span<const transport::UdpReceived> received);
   void send_control();
   [[nodiscard]] transport::Tag socket_tag(const Endpoint& to) const;
   void add_sockets();
@@ -59,7 +69,22 @@ class WgTunnel final : public Tunnel {
   [[nodiscard]] int open_sockets_again();
   void close_sockets();
 
+  // With several workers (wg_tunnel_tickets.cpp).
+  /// Takes the batch in the worker's space on, if another thread seals it or if it must wait for those
+  /// before; false: it is to be sealed and sent now, and nothing is before it.
+  [[nodiscard]] bool seal_in_line(Now now, std::span<const transport::TunRead> reads, bool may_give);
+  [[nodiscard]] bool open_in_line(Now now, std::span<const transport::UdpReceived> received);
+  /// Sends, or delivers, what is done and has nothing undone before it.
+  void send_done(Now now);
+  void deliver_done(Now now);
+  /// The same of all; waits for it.
+  void finish_sealing(Now now);
+  void finish_opening(Now now);
+  /// Waits until no other thread has to do with a ticket of ours, and forgets them.
+  void drop_tickets();
+
   wg::Device device_;
+  TicketLine sealing_, opening_;
   transport::UdpSockets sockets_;  // closed ones keep their port
   uint32_t fwmark_ = 0;
   bool went_down_ = false;  // since it was up

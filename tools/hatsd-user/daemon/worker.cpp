@@ -25,6 +25,11 @@ std::expected<std::unique_ptr<Worker>, std::string> Worker::make(const Options& 
   auto loop = transport::Loop::make({.io = options.io, .slabs = options.slabs, .realtime = options.realtime});
   if (!loop) return std::unexpected(loop.error());
   worker->loop_ = std::move(*loop);
+  if (options.pool != nullptr) {
+    options.pool->add_owner(worker->work_owner_);
+    worker->tickets_ =
+        std::make_unique<Tickets>(*options.pool, worker->work_owner_, worker->loop_->arena().size());
+  }
   return worker;
 }
 
@@ -59,14 +64,17 @@ void Worker::remove(LoopMember* member) {
 }
 
 void Worker::on_tun(transport::Tag tag, std::span<transport::TunRead> reads, Now now) {
+  is_awake();
   if (LoopMember* member = at(tag)) member->on_tun(reads, now);
 }
 
 void Worker::on_udp(transport::Tag tag, std::span<transport::UdpReceived> received, Now now) {
+  is_awake();
   if (LoopMember* member = at(tag)) member->on_udp(LoopMember::part_of(tag), received, now);
 }
 
 void Worker::on_raw(transport::Tag tag, std::span<transport::RawReceived> received, Now now) {
+  is_awake();
   if (LoopMember* member = at(tag)) member->on_raw(LoopMember::part_of(tag), received, now);
 }
 
@@ -87,6 +95,7 @@ void Worker::on_tun_closed(transport::Tag tag, int, Now) {
 }
 
 void Worker::on_wake(Now now) {
+  is_awake();
   for (LoopMember* member : waking_) member->on_wake(now);
 }
 
@@ -100,6 +109,7 @@ std::optional<BootTime> Worker::next_deadline() {
 }
 
 bool Worker::has_backlog() {
+  if (tickets_) work_owner_.sleeps();
   return std::any_of(waking_.begin(), waking_.end(),
                      [](const LoopMember* member) { return member->has_backlog(); });
 }

@@ -15,7 +15,9 @@
 #include "crypto/aead.hpp"
 #include "crypto/rng.hpp"
 #include "tools/hatsd-user/daemon/batch_space.hpp"
+#include "tools/hatsd-user/daemon/tickets.hpp"
 #include "tools/hatsd-user/daemon/tunnel.hpp"
+#include "tools/hatsd-user/daemon/work_pool.hpp"
 #include "transport/loop.hpp"
 
 namespace hats::app {
@@ -32,6 +34,8 @@ class Worker final : public transport::Handler {
     uint32_t slabs = transport::LoopOptions{}.slabs;
     bool realtime =
         false;  // the thread that calls start() is under a real-time class, and so is the worker's
+    // Null: the worker does all itself. Else it ends between the worker's last member and the worker.
+    WorkPool* pool = nullptr;
   };
   /// Makes loop and AEAD; the thread starts with start(). The error is a sentence.
   static std::expected<std::unique_ptr<Worker>, std::string> make(const Options& options);
@@ -61,7 +65,7 @@ class Worker final : public transport::Handler {
     ++count_;
     return call([&] {
       const uint32_t slot = free_slot();
-      auto made = make(slot, WorkerParts{*loop_, *aead_, rng_, space_, icmp_});
+      auto made = make(slot, WorkerParts{*loop_, *aead_, rng_, space_, icmp_, tickets_.get()});
       auto* const member = made.get();
       members_[slot] = std::move(made);
       if (member->wants_wake()) waking_.push_back(member);
@@ -102,6 +106,9 @@ class Worker final : public transport::Handler {
     return slot < members_.size() ? members_[slot].get() : nullptr;
   }
   uint32_t free_slot();
+  void is_awake() {
+    if (tickets_) work_owner_.is_awake();
+  }
 
   std::unique_ptr<transport::Loop> loop_;
   std::unique_ptr<crypto::Aead> aead_;
@@ -109,6 +116,9 @@ class Worker final : public transport::Handler {
   bool realtime_ = false;
   crypto::SystemRng rng_;
   BatchSpace space_;
+  // Woken by a post that does nothing: all that is done is looked for at each wake-up.
+  WorkOwner work_owner_{[this] { loop_->post([] {}); }};
+  std::unique_ptr<Tickets> tickets_;  // null without a pool
   // Of the worker's thread alone, once it runs:
   std::vector<std::unique_ptr<LoopMember>> members_;  // by slot
   std::vector<LoopMember*> waking_;                   // those of them that want each wake-up

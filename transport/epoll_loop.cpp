@@ -8,13 +8,6 @@ namespace {
 
 /// Events fetched with one epoll_wait; more descriptors than that wait for the next wake-up.
 constexpr int kMaxEvents = 64;
-/// Bytes one recvmmsg may bring at the average size of the last one: as for TUN, more would not stay in the
-/// cache. At least kMinSlots messages are asked for.
-constexpr uint32_t kReceiveTurnBytes = 256 * 1024;
-constexpr uint32_t kMinSlots = 8;
-static_assert(kMinSlabs / 3 >= kMinSlots);
-/// Bytes a receive may fill: all of the slab but the headroom and the room of an authentication tag.
-constexpr uint32_t kReceiveSize = kSlabSize - kSlabHeadroom - 64;
 
 }  // namespace
 
@@ -31,21 +24,17 @@ std::expected<std::unique_ptr<LoopBase>, int> make_epoll_loop(std::unique_ptr<Ar
   return std::make_unique<EpollLoop>(std::move(arena), std::move(*fds), std::move(epoll_fd));
 }
 
+// A third of the arena for receives, a third for TUN reads, a third for sends.
 EpollLoop::EpollLoop(std::unique_ptr<Arena> arena, LoopFds fds, UniqueFd epoll_fd)
     : LoopBase(std::move(arena), std::move(fds)),
       epoll_fd_(std::move(epoll_fd)),
-      wanted_slots_(most_slots()) {
+      socket_reader_(std::min(kTurnReceives, this->arena().size() / 3)) {
   reads_.reserve(kTunTurnReads);
   udp_received_.reserve(kTurnReceives);
   raw_received_.reserve(kTurnReceives);
 }
 
 EpollLoop::~EpollLoop() = default;
-
-// A third of the arena for receives, a third for TUN reads, a third for sends.
-uint32_t EpollLoop::most_slots() {
-  return std::min(kTurnReceives, arena().size() / 3);
-}
 
 std::unique_ptr<Port> EpollLoop::make_port() {
   return std::make_unique<EpollPort>();
@@ -127,47 +116,13 @@ void EpollLoop::read_tun(EpollPort& port, bool dead) {
   }
 }
 
-// Gives each message a slab; returns how many have one.
-uint32_t EpollLoop::prepare_slots() {
-  uint32_t count = 0;
-  for (; count < wanted_slots_; ++count) {
-    ReceiveSlot& slot = slots_[count];
-    if (!slot.slab) slot.slab = arena().take();
-    if (!slot.slab) break;
-    slot.part = {slot.slab.bytes().data() + kSlabHeadroom, kReceiveSize};
-    msghdr& message = messages_[count].msg_hdr;
-    message = {};
-    message.msg_name = &slot.name;
-    message.msg_namelen = sizeof slot.name;
-    message.msg_iov = &slot.part;
-    message.msg_iovlen = 1;
-    message.msg_control = slot.control.data();
-    message.msg_controllen = slot.control.size();
-  }
-  return count;
-}
-
 template <typename Received>
 void EpollLoop::receive(EpollPort& port, std::vector<Received>& received) {
-  const uint32_t slots = prepare_slots();
-  if (slots == 0) return starve(port);
-  const int count = recvmmsg(port.fd, messages_.data(), slots, MSG_DONTWAIT, nullptr);
-  if (count <= 0) return;  // EAGAIN, or an error of the socket, which this has cleared
   received.clear();
-  uint32_t bytes = 0;
-  for (uint32_t i = 0; i < static_cast<uint32_t>(count); ++i) {
-    Received& one = received.emplace_back();
-    one.size = messages_[i].msg_len;
-    bytes += one.size;
-    if (!parse(messages_[i].msg_hdr, one)) {
-      received.pop_back();  // its slab stays in the slot
-      continue;
-    }
-    one.slab = std::move(slots_[i].slab);
-    one.data = one.slab.bytes().data() + kSlabHeadroom;
-  }
-  wanted_slots_ =
-      std::clamp(kReceiveTurnBytes / (bytes / static_cast<uint32_t>(count) + 1), kMinSlots, most_slots());
+  const auto result =
+      socket_reader_.read(port.fd, arena(), received,
+                          [this](const msghdr& message, Received& one) { return parse(message, one); });
+  if (result == SocketReader::Result::no_slabs) return starve(port);
   if (!received.empty()) deliver(port, received);
   received.clear();
 }
@@ -192,7 +147,7 @@ void EpollLoop::feed_starved() {
 
 void EpollLoop::end() {
   tun_reader_.release();
-  for (ReceiveSlot& slot : slots_) slot.slab = {};
+  socket_reader_.release();
   for (const auto& port : ports_) finish(*port);
 }
 

@@ -3,8 +3,6 @@
 
 #include <sys/epoll.h>
 
-#include <array>
-
 #include "transport/loop_base.hpp"
 #include "transport/tun_reader.hpp"
 
@@ -18,13 +16,6 @@ class EpollLoop final : public LoopBase {
 
  private:
   struct EpollPort;
-  /// One message of a recvmmsg. Its slab is kept for the next receive while nothing arrives in it.
-  struct ReceiveSlot {
-    Lease slab;
-    sockaddr_in6 name{};
-    iovec part{};
-    alignas(cmsghdr) std::array<uint8_t, kReceiveControlSize> control{};
-  };
 
   std::unique_ptr<Port> make_port() override;
   void start(Port& port) override;
@@ -38,19 +29,15 @@ class EpollLoop final : public LoopBase {
   void read_tun(EpollPort& port, bool dead);
   template <typename Received>
   void receive(EpollPort& port, std::vector<Received>& received);
-  uint32_t most_slots();
-  uint32_t prepare_slots();
   void starve(EpollPort& port);
   void feed_starved();
 
   UniqueFd epoll_fd_;
   TunReader tun_reader_;
+  SocketReader socket_reader_;
   std::vector<TunRead> reads_;
   std::vector<UdpReceived> udp_received_;
   std::vector<RawReceived> raw_received_;
-  std::array<ReceiveSlot, kTurnReceives> slots_;
-  std::array<mmsghdr, kTurnReceives> messages_{};
-  uint32_t wanted_slots_;
   std::vector<EpollPort*> starved_;
 };
 

@@ -89,9 +89,8 @@ struct RawSend {
   LocalSource from;
   uint8_t ttl = 64;  // TTL or hop limit, 1..255
   uint8_t ds = 0;
-  uint32_t flow_label = 0;                     // IPv6
-  std::optional<uint8_t> encapsulation_limit;  // IPv6: a destination option in front (RFC 2473 4.1.1)
-  uint64_t cookie = 0;                         // the caller's, comes back with a failure
+  uint32_t flow_label = 0;  // IPv6
+  uint64_t cookie = 0;      // the caller's, comes back with a failure
 };
 
 /// One gathered TUN write. parts[0] is the virtio header where the queue has one. `slabs` keep the bytes
@@ -138,8 +137,9 @@ struct LoopOptions {
   /// io_uring as in Linux 6.1: no multishot read, no registered files. For tests and measurements.
   bool uring_basic = false;
 };
-/// The least arena that keeps both directions moving: a third each for TUN reads, receives and sends.
-inline constexpr uint32_t kMinSlabs = 24;
+/// The least arena that keeps both directions moving: a quarter each for TUN reads, receives of UDP and of
+/// raw sockets, and sends.
+inline constexpr uint32_t kMinSlabs = 32;
 
 /// Counters for `show`. Relaxed copies; read by posting.
 struct LoopCounters {

@@ -11,12 +11,10 @@
 #include "transport/pacer.hpp"
 #include "transport/raw_sender.hpp"
 #include "transport/socket.hpp"
+#include "transport/socket_reader.hpp"
 #include "transport/udp_sender.hpp"
 
 namespace hats::transport {
-
-/// Receives given to one call of on_udp or on_raw, at the most.
-inline constexpr uint32_t kTurnReceives = 64;
 
 /// One descriptor of the loop. A backend derives from it. It lives until the end of the wake-up in which it
 /// was removed, so that events already fetched find it closed instead of gone.

@@ -4,12 +4,12 @@
 
 #include <cerrno>
 
+#include "transport/socket.hpp"
+
 namespace hats::transport {
 namespace {
 
 constexpr uint32_t kFlowLabelMask = 0x000f'ffff;
-// RFC 2473 4.1.1; PadN: RFC 8200 4.2. The kernel fills in the next header.
-constexpr uint8_t kEncapsulationLimit = 4, kPadN = 1;
 
 }  // namespace
 
@@ -20,11 +20,20 @@ bool can_send_ttl_by_message(int fd, Family family) {
   probe.ds = 0x88;
   RawSlot slot;
   msghdr message{};
-  build_send(probe, true, slot, message);
+  build_send(probe, {}, slot, message);
   return takes_control(fd, message);
 }
 
-void build_send(const RawSend& send, bool ttl_by_message, RawSlot& slot, msghdr& message) noexcept {
+int set_socket_header(int fd, Family family, const SocketHeader& header) {
+  const bool v4 = family == Family::v4;
+  const int level = v4 ? int{IPPROTO_IP} : int{IPPROTO_IPV6};
+  if (const int error = set_int(fd, level, v4 ? IP_TTL : IPV6_UNICAST_HOPS, header.ttl); error != 0) {
+    return error;
+  }
+  return set_int(fd, level, v4 ? IP_TOS : IPV6_TCLASS, header.ds);
+}
+
+void build_send(const RawSend& send, const SocketHeader& header, RawSlot& slot, msghdr& message) noexcept {
   const Family family = send.to.family;
   message = {};
   size_t parts = 0;
@@ -36,20 +45,15 @@ void build_send(const RawSend& send, bool ttl_by_message, RawSlot& slot, msghdr&
   message.msg_namelen = fill_name({send.to, 0, send.from.interface_index}, slot.name);
   ControlWriter control(slot.control.data());
   control.add_source(family, send.from.address, send.from.interface_index);
-  if (family == Family::v4) {
-    if (ttl_by_message) {
+  if (send.ttl != header.ttl) {
+    if (family == Family::v4) {
       control.add(IPPROTO_IP, IP_TTL, int{send.ttl});
-      if (send.ds != 0) control.add_ds(family, send.ds);
-    }
-  } else {
-    slot.name.sin6_flowinfo = htonl(send.flow_label & kFlowLabelMask);
-    control.add(IPPROTO_IPV6, IPV6_HOPLIMIT, int{send.ttl});
-    if (send.ds != 0) control.add_ds(family, send.ds);
-    if (send.encapsulation_limit) {
-      const LimitHeader options{0, 0, kEncapsulationLimit, 1, *send.encapsulation_limit, kPadN, 1, 0};
-      control.add(IPPROTO_IPV6, IPV6_DSTOPTS, options);
+    } else {
+      control.add(IPPROTO_IPV6, IPV6_HOPLIMIT, int{send.ttl});
     }
   }
+  if (send.ds != header.ds) control.add_ds(family, send.ds);
+  if (family == Family::v6) slot.name.sin6_flowinfo = htonl(send.flow_label & kFlowLabelMask);
   control.finish(message);
 }
 

@@ -10,6 +10,10 @@
 namespace hats::transport {
 namespace {
 
+/// So many batches in succession begin with another TTL or DS byte than the socket has, before it is set to
+/// theirs. Until then each packet says so itself.
+constexpr uint32_t kAdaptAfter = 8;
+
 bool has_room(int fd) {
   pollfd writable{fd, POLLOUT, 0};
   return poll(&writable, 1, 0) == 1;
@@ -22,16 +26,31 @@ void probe_raw_port(RawPort& port) {
   port.ttl_by_message = can_send_ttl_by_message(port.fd, port.family);
 }
 
+void RawSender::adapt(RawPort& port, const SocketHeader& header) {
+  if (header == port.header) {
+    port.wanted_by = 0;
+    return;
+  }
+  port.wanted_by = header == port.wanted ? port.wanted_by + 1 : 1;
+  port.wanted = header;
+  if (port.wanted_by < kAdaptAfter && port.ttl_by_message) return;
+  port.wanted_by = 0;
+  if (set_socket_header(port.fd, port.family, header) == 0) {
+    port.header = header;
+  } else {
+    port.header.ttl = 0;
+  }
+}
+
 uint32_t RawSender::fill(RawPort& port) {
   const uint32_t count = std::min(port.queue.size(), kSendBatch);
   for (uint32_t i = 0; i < count; ++i) {
     const RawSend& send = port.queue[i].send;
-    if (!port.ttl_by_message && (send.ttl != port.socket_ttl || send.ds != port.socket_ds)) {
-      if (i != 0) return i;  // the options are for the whole socket: what is before goes out first
-      if (set_int(port.fd, IPPROTO_IP, IP_TTL, send.ttl) == 0) port.socket_ttl = send.ttl;
-      if (set_int(port.fd, IPPROTO_IP, IP_TOS, send.ds) == 0) port.socket_ds = send.ds;
-    }
-    build_send(send, port.ttl_by_message, slots_[i], messages_[i].msg_hdr);
+    const SocketHeader header{send.ttl, send.ds};
+    // Options are for the whole socket: what is before goes out first.
+    if (!port.ttl_by_message && i != 0 && header != port.header) return i;
+    if (i == 0) adapt(port, header);
+    build_send(send, port.header, slots_[i], messages_[i].msg_hdr);
   }
   return count;
 }

@@ -23,8 +23,10 @@ struct RawPort {
   Tag tag = 0;
   int fd = -1;
   Family family = Family::none;
-  bool ttl_by_message = true;  // else these two are what the socket is set to
-  uint8_t socket_ttl = 0, socket_ds = 0;
+  bool ttl_by_message = true;  // else the socket is set anew for each packet that differs
+  SocketHeader header;         // what the socket is set to
+  SocketHeader wanted;         // what the last batches began with that differed
+  uint32_t wanted_by = 0;      // how many of them, one behind another
   SendQueue<QueuedRaw> queue;
 };
 
@@ -40,6 +42,7 @@ class RawSender {
 
  private:
   uint32_t fill(RawPort& port);
+  static void adapt(RawPort& port, const SocketHeader& header);
   void finish(RawPort& port, uint32_t count);
   bool refuse(RawPort& port, int error, std::vector<FailedSend<RawSend>>& failed);
 

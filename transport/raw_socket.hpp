@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <span>
 
 #include "core/base/address.hpp"
@@ -29,8 +30,8 @@ inline constexpr size_t kMaxFilteredRemotes = 128;
 /// kernel does that: for Loop::add_raw. One per family and protocol; never send on it.
 std::expected<UniqueFd, int> open_raw_receiver(Family family, uint8_t protocol);
 
-/// Sends packets of `protocol` (without meaning in mode header_included): for Loop::add_raw. It receives
-/// nothing, and keeps its protocol silent as a silencer does (not in mode header_included).
+/// Sends packets of `protocol` (without meaning in mode header_included): for Loop::add_raw. It takes no part
+/// in the delivery of its protocol, and so costs a received packet nothing and keeps nobody silent.
 std::expected<UniqueFd, int> open_raw_sender(Family family, uint8_t protocol, RawMode mode);
 
 /// A socket that takes part in the delivery of `protocol` and keeps no packet. Over IPv6 it also makes the
@@ -45,6 +46,10 @@ std::expected<UniqueFd, int> open_silencer(Family family, uint8_t protocol);
 /// over. None: nothing comes in. More than kMaxFilteredRemotes, or more than the kernel's limit for filters
 /// (net.core.optmem_max) has room for: everything comes in. May be called at any time. 0 or errno.
 [[nodiscard]] int set_remotes_filter(int fd, Family family, std::span<const IpAddress> remotes);
+
+/// Packets that a receiver's full buffer has lost since it was opened, modulo 2^32; nullopt before
+/// Linux 4.12. (What its filter keeps out the kernel counts nowhere.)
+[[nodiscard]] std::optional<uint32_t> count_overflow(int fd);
 
 /// Receives ICMP errors, and nothing else of ICMP: IPv4 destination unreachable, time exceeded, parameter
 /// problem; IPv6 also packet too big (RFC 792, RFC 4443). (The kernel's filter for IPv4 knows the types up to

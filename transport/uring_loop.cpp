@@ -52,12 +52,11 @@ struct alignas(8) UringLoop::UringPort final : Port {
   Op armed = Op::receive;  // what `receiving` is
   // For the handler:
   bool is_writable = false;
-  bool is_readable = false;  // TUN, polled: not yet read until EAGAIN
+  bool is_readable = false;  // polled: not yet read until there was no more
   bool hung_up = false;      // TUN, polled
   int dead = 0;              // TUN: errno of its end
   std::vector<TunRead> reads;
   std::vector<UdpReceived> udp_received;
-  std::vector<RawReceived> raw_received;
 };
 
 std::expected<std::unique_ptr<LoopBase>, int> UringLoop::make(std::unique_ptr<Arena> arena, bool basic) {
@@ -79,7 +78,8 @@ UringLoop::UringLoop(std::unique_ptr<Arena> arena, LoopFds fds, std::unique_ptr<
     : LoopBase(std::move(arena), std::move(fds)),
       features_(features),
       name_(describe(features)),
-      ring_(std::move(ring)) {
+      ring_(std::move(ring)),
+      raw_reader_(std::min(kTurnReceives, this->arena().size() / 4)) {
   receive_layout_.msg_namelen = sizeof(sockaddr_in6);
   receive_layout_.msg_controllen = kReceiveControlSize;
   reads_.reserve(kTunTurnReads);
@@ -92,7 +92,8 @@ UringLoop::~UringLoop() {
 }
 
 int UringLoop::register_with_ring() {
-  // A third of the arena for receives, a third for TUN reads, a third for sends.
+  // A third of the arena for receives of UDP, one for TUN reads, a quarter for raw sockets, the rest for
+  // sends.
   const uint32_t places = std::min(kMaxGroup, std::bit_floor(arena().size() / 3));
   const uint32_t start = kSlabHeadroom - kReceivePrefix;
   auto sockets = BufferGroup::make(ring_->get(), kSocketGroup, places, start, kSlabSize - start - kTailroom);
@@ -122,7 +123,9 @@ void UringLoop::begin() {
 
 void UringLoop::start(Port& port) {
   auto& own = static_cast<UringPort&>(port);
-  own.armed = own.kind != Port::Kind::tun ? Op::receive : tun_buffers_ ? Op::read : Op::readable;
+  own.armed = own.kind == Port::Kind::udp                   ? Op::receive
+              : own.kind == Port::Kind::tun && tun_buffers_ ? Op::read
+                                                            : Op::readable;
   if (!free_files_.empty() && io_uring_register_files_update(
                                   ring_->get(), static_cast<unsigned>(free_files_.back()), &own.fd, 1) == 1) {
     own.file = free_files_.back();
@@ -145,7 +148,6 @@ void UringLoop::finish(Port& port) {
   std::erase(active_, &own);
   own.reads.clear();
   own.udp_received.clear();
-  own.raw_received.clear();
   if (own.file >= 0) {
     const int none = -1;
     io_uring_register_files_update(ring_->get(), static_cast<unsigned>(own.file), &none, 1);
@@ -181,7 +183,11 @@ void UringLoop::arm(UringPort& port) {
     finish_entry(entry, port, Op::read);
   } else {
     io_uring_sqe* entry = ring_->entry();
-    io_uring_prep_poll_multishot(entry, port.fd, POLLIN);
+    if (port.kind == Port::Kind::raw) {
+      io_uring_prep_poll_add(entry, port.fd, POLLIN);
+    } else {
+      io_uring_prep_poll_multishot(entry, port.fd, POLLIN);
+    }
     finish_entry(entry, port, Op::readable);
   }
   port.receiving = true;
@@ -296,23 +302,17 @@ void UringLoop::absorb(const io_uring_cqe& completion) {
     case Op::cancel:
       return;
   }
-  if (!more && op != Op::writable) disarm(*port);
+  if (more || op == Op::writable) return;
+  // A raw socket is polled for again only when it has been read empty: while a poll waits, each packet that
+  // arrives wakes it up, which costs as much as the receive.
+  port->receiving = false;
+  if (port->kind != Port::Kind::raw || !port->is_readable) disarm(*port);
 }
 
 void UringLoop::absorb_receive(UringPort& port, const io_uring_cqe& completion) {
   if ((completion.flags & IORING_CQE_F_BUFFER) == 0) return;  // ended: an error of the socket, or cancelled
   Lease slab = socket_buffers_->take(completion.flags >> IORING_CQE_BUFFER_SHIFT, received_size(completion));
   if (completion.res < 0 || !port.open) return;
-  if (port.kind == Port::Kind::udp) {
-    absorb_message(port, std::move(slab), completion, port.udp_received);
-  } else {
-    absorb_message(port, std::move(slab), completion, port.raw_received);
-  }
-}
-
-template <typename Received>
-void UringLoop::absorb_message(UringPort& port, Lease slab, const io_uring_cqe& completion,
-                               std::vector<Received>& received) {
   uint8_t* buffer = slab.bytes().data() + kSlabHeadroom - kReceivePrefix;
   io_uring_recvmsg_out* header = io_uring_recvmsg_validate(buffer, completion.res, &receive_layout_);
   if (!header) return;
@@ -322,10 +322,10 @@ void UringLoop::absorb_message(UringPort& port, Lease slab, const io_uring_cqe& 
   message.msg_control = buffer + kReceivePrefix - kReceiveControlSize;
   message.msg_controllen = header->controllen;
   message.msg_flags = static_cast<int>(header->flags);
-  Received& one = received.emplace_back();
+  UdpReceived& one = port.udp_received.emplace_back();
   one.size = io_uring_recvmsg_payload_length(header, completion.res, &receive_layout_);
   one.data = buffer + kReceivePrefix;
-  if (!parse(message, one)) return received.pop_back();
+  if (!parse(message, one)) return port.udp_received.pop_back();
   one.slab = std::move(slab);
   activate(port);
 }
@@ -360,9 +360,9 @@ void UringLoop::absorb_readable(UringPort& port, const io_uring_cqe& completion)
 void UringLoop::service(UringPort& port) {
   if (std::exchange(port.is_writable, false)) writable(port);
   if (port.kind == Port::Kind::udp) {
-    service_socket(port, port.udp_received, udp_received_);
+    service_udp(port);
   } else if (port.kind == Port::Kind::raw) {
-    service_socket(port, port.raw_received, raw_received_);
+    if (port.is_readable) read_raw(port);
   } else if (port.armed == Op::readable && port.reads.empty() && port.dead == 0) {
     read_tun(port);
   } else {
@@ -370,18 +370,37 @@ void UringLoop::service(UringPort& port) {
   }
 }
 
-// `serving` is the loop's own: what arrives meanwhile goes to the port's for the next turn.
-template <typename Received>
-void UringLoop::service_socket(UringPort& port, std::vector<Received>& received,
-                               std::vector<Received>& serving) {
-  serving.swap(received);
-  for (std::span<Received> rest(serving); !rest.empty() && port.open;) {
+// The batch is swapped out: what arrives meanwhile is the next turn's.
+void UringLoop::service_udp(UringPort& port) {
+  udp_received_.swap(port.udp_received);
+  for (std::span<UdpReceived> rest(udp_received_); !rest.empty() && port.open;) {
     const auto batch = rest.first(std::min<size_t>(rest.size(), kTurnReceives));
     deliver(port, batch);
-    for (Received& one : batch) one.slab = {};
+    for (UdpReceived& one : batch) one.slab = {};
     rest = rest.subspan(batch.size());
   }
-  serving.clear();
+  udp_received_.clear();
+}
+
+void UringLoop::read_raw(UringPort& port) {
+  raw_received_.clear();
+  const auto result =
+      raw_reader_.read(port.fd, arena(), raw_received_,
+                       [this](const msghdr& message, RawReceived& one) { return parse(message, one); });
+  if (!raw_received_.empty()) deliver(port, raw_received_);
+  raw_received_.clear();
+  if (!port.open) return;
+  switch (result) {
+    case SocketReader::Result::drained:
+      port.is_readable = false;
+      return disarm(port);
+    case SocketReader::Result::no_slabs:
+      ++counters_.receive_no_buffers;
+      starved_.push_back(&port);  // trying again before there is a slab would spin
+      return;
+    case SocketReader::Result::more:
+      return activate(port);
+  }
 }
 
 void UringLoop::service_tun(UringPort& port) {
@@ -427,6 +446,7 @@ void UringLoop::read_tun(UringPort& port) {
 void UringLoop::end() {
   for (const auto& port : ports_) finish(*port);
   tun_reader_.release();
+  raw_reader_.release();
   socket_buffers_->close(ring_->get());
   if (tun_buffers_) tun_buffers_->close(ring_->get());
   // What the kernel tears down later holds no socket any more: all requests have ended, no file is

@@ -40,18 +40,15 @@ class UringLoop final : public LoopBase {
   unsigned reap();
   void absorb(const io_uring_cqe& completion);
   void absorb_receive(UringPort& port, const io_uring_cqe& completion);
-  template <typename Received>
-  void absorb_message(UringPort& port, Lease slab, const io_uring_cqe& completion,
-                      std::vector<Received>& received);
   void absorb_read(UringPort& port, const io_uring_cqe& completion);
   void absorb_readable(UringPort& port, const io_uring_cqe& completion);
   void activate(UringPort& port);
   void disarm(UringPort& port);
   void service(UringPort& port);
-  template <typename Received>
-  void service_socket(UringPort& port, std::vector<Received>& received, std::vector<Received>& serving);
+  void service_udp(UringPort& port);
   void service_tun(UringPort& port);
   void read_tun(UringPort& port);
+  void read_raw(UringPort& port);
 
   UringFeatures features_;
   std::string name_;
@@ -62,9 +59,10 @@ class UringLoop final : public LoopBase {
   std::vector<int> free_files_;       // registered file slots
   std::vector<UringPort*> active_;    // ports with something for the handler
   std::vector<UringPort*> serving_;   // those of this turn
-  std::vector<UringPort*> starved_;   // polled queues that wait for a free slab
+  std::vector<UringPort*> starved_;   // polled ports that wait for a free slab
   std::vector<UringPort*> disarmed_;  // ports whose receive is to be given to the kernel
   TunReader tun_reader_;
+  SocketReader raw_reader_;
   std::vector<TunRead> reads_;
   std::vector<UdpReceived> udp_received_;
   std::vector<RawReceived> raw_received_;

@@ -84,17 +84,16 @@ TEST_P(LoopRawWireTest, TtlTosDfAndSourceOfIpv4AreAsAsked) {
   }
 }
 
-TEST_P(LoopRawWireTest, HopLimitClassLabelAndEncapsulationLimitOfIpv6AreAsAsked) {
+TEST_P(LoopRawWireTest, HopLimitClassAndLabelOfIpv6AreAsAsked) {
   struct Case {
     uint8_t hop_limit, ds;
     uint32_t label;
-    std::optional<uint8_t> limit;
     const char* source;
   };
-  const std::vector<Case> cases{{1, 0, 0, {}, "2001:db8:51::1"},
-                                {64, 0x01, 0xfffff, 4, "2001:db8:51::7"},
-                                {255, 0xb8, 0x12345, 0, nullptr},
-                                {9, 0xff, 0, 255, nullptr}};
+  const std::vector<Case> cases{{1, 0, 0, "2001:db8:51::1"},
+                                {64, 0x01, 0xfffff, "2001:db8:51::7"},
+                                {255, 0xb8, 0x12345, nullptr},
+                                {9, 0xff, 0, nullptr}};
   const Capture capture("hu-w0");
   add(Family::v6);
   for (const Case& one : cases) {
@@ -102,14 +101,12 @@ TEST_P(LoopRawWireTest, HopLimitClassLabelAndEncapsulationLimitOfIpv6AreAsAsked)
     send.ttl = one.hop_limit;
     send.ds = one.ds;
     send.flow_label = one.label;
-    send.encapsulation_limit = one.limit;
     if (one.source) send.from.address = address(one.source);
     loop->send_raw(kSender, std::move(send));
   }
   EXPECT_TRUE(run_until_sent(cases.size()).empty());
   for (const Case& one : cases) {
-    // RFC 2473 4.1.1: 60 is the destination options header.
-    const auto got = capture.next(Family::v6, one.limit ? 60 : kGre);
+    const auto got = capture.next(Family::v6, kGre);
     ASSERT_TRUE(got);
     EXPECT_EQ(load_be32(got->data()), 0x6000'0000U | uint32_t{one.ds} << 20 | one.label);
     EXPECT_EQ((*got)[7], one.hop_limit);
@@ -117,14 +114,8 @@ TEST_P(LoopRawWireTest, HopLimitClassLabelAndEncapsulationLimitOfIpv6AreAsAsked)
       EXPECT_EQ(IpAddress::v6(&(*got)[8]), address(one.source));
     }
     EXPECT_EQ(IpAddress::v6(&(*got)[24]), address(far(Family::v6)));
-    size_t at = 40;
-    if (one.limit) {
-      const std::vector<uint8_t> options{kGre, 0, 4, 1, *one.limit, 1, 1, 0};
-      EXPECT_EQ(std::vector<uint8_t>(got->begin() + 40, got->begin() + 48), options);
-      at += 8;
-    }
-    ASSERT_EQ(got->size(), at + 4);
-    EXPECT_EQ(number_of(&(*got)[at]), one.hop_limit);
+    ASSERT_EQ(got->size(), 44U);
+    EXPECT_EQ(number_of(&(*got)[40]), one.hop_limit);
   }
 }
 
@@ -176,19 +167,27 @@ TEST_P(LoopRawWireTest, LargerThanTheLinkIsFragmentedOrRefused) {
   ASSERT_TRUE(capture.next(Family::v6, 44));
 }
 
-TEST_P(LoopRawWireTest, WithAnEncapsulationLimitTheLinkIsFilledToTheLastByte) {
+// RFC 2473 4.1.1: a tunnel's encapsulation limit is the destination options header that the packet begins
+// with.
+TEST_P(LoopRawWireTest, DestinationOptionsOfOnesOwnLeaveAsTheyAre) {
+  constexpr uint8_t kDestinationOptions = 60;
+  const std::vector<uint8_t> options{kGre, 0, 4, 1, 4, 1, 1, 0};
   const Capture capture("hu-w0");
-  add(Family::v6, RawMode::dont_fragment);
+  auto made = open_raw_sender(Family::v6, kDestinationOptions, RawMode::dont_fragment);
+  ASSERT_TRUE(made);
+  loop->add_raw(kSender, made->get());
   RawSend send = to(far(Family::v6));
-  const auto data = numbered(1, 1'400 - 40 - 8);
+  std::ranges::copy(options, send.head.begin());
+  send.head_size = static_cast<uint32_t>(options.size());
+  const auto data = numbered(1, 1'400 - 40 - 8);  // fills the link
   send.data = data.data();
   send.size = static_cast<uint32_t>(data.size());
-  send.encapsulation_limit = 4;
   loop->send_raw(kSender, std::move(send));
   EXPECT_TRUE(run_until_sent(1).empty());
-  const auto got = capture.next(Family::v6, 60);
+  const auto got = capture.next(Family::v6, kDestinationOptions);
   ASSERT_TRUE(got);
-  EXPECT_EQ(got->size(), 1'400U);
+  ASSERT_EQ(got->size(), 1'400U);
+  EXPECT_EQ(std::vector<uint8_t>(got->begin() + 40, got->begin() + 48), options);
 }
 
 // A tunnel's packets are spread over sockets by what they need; a receiver that checks sequence numbers drops
@@ -299,6 +298,38 @@ TEST_P(LoopRawWireTest, WithoutTtlInControlDataTheSocketIsSetInstead) {
     ASSERT_TRUE(got);
     EXPECT_EQ((*got)[8], ttl);
     EXPECT_EQ((*got)[1], ds);
+  }
+}
+
+// What a socket's packets have in common becomes an option of the socket; what differs must not suffer.
+TEST_P(LoopRawWireTest, TtlAndDsAreRightHoweverOftenTheyChange) {
+  for (const Family family : {Family::v4, Family::v6}) {
+    const bool v4 = family == Family::v4;
+    const Capture capture("hu-w0");
+    auto made = open_raw_sender(family, kGre, RawMode::dont_fragment);
+    ASSERT_TRUE(made);
+    RawPort port;
+    port.fd = made->get();
+    probe_raw_port(port);
+    LoopCounters counters;
+    RawSender raw_sender(counters);
+    std::vector<FailedSend<RawSend>> failed;
+    bool odd = false;
+    for (const int run : {30, 1, 30, 3, 1, 1, 1, 1, 30, 2, 5}) {
+      for (int i = 0; i < run; ++i) {
+        RawSend send = numbered_packet(1, far(family));
+        send.ttl = odd ? 9 : 200;
+        send.ds = odd ? 0x02 : 0xb8;
+        ASSERT_TRUE(port.queue.push({.send = std::move(send)}));
+        ASSERT_EQ(raw_sender.flush(port, failed), SendResult::drained);
+        const auto got = capture.next(family, kGre);
+        ASSERT_TRUE(got);
+        EXPECT_EQ((*got)[v4 ? 8 : 7], odd ? 9 : 200);
+        EXPECT_EQ(v4 ? (*got)[1] : load_be16(got->data()) >> 4 & 0xff, odd ? 0x02 : 0xb8);
+      }
+      odd = !odd;
+    }
+    EXPECT_TRUE(failed.empty());
   }
 }
 

@@ -49,6 +49,7 @@ std::string drop_text(const std::string& name) {
   for (size_t i = 0; i < encap::kStrayReasonNames.size(); ++i) {
     if (encap::kStrayReasonNames[i] == name) return std::string(encap::kStrayReasonTexts[i]);
   }
+  if (name == "raw_receive_buffer_full") return "received: the socket's buffer was full";
   if (name == "raw_send_failed") return "sent: the host's network refused the packet";
   if (name == "tun_malformed") return "sent: TUN gave what is no packet";
   if (name == "tun_write_failed") return "received: TUN did not take it";
@@ -190,6 +191,7 @@ std::string show_text(const json& status, int64_t now_s, bool elsewhere) {
   out += "  offloads: " + features_text(status["features"]) + '\n';
   out += drops_text(status["drops"], "dropped, ");
   if (status.contains("process_strays")) out += drops_text(status["process_strays"], "for no tunnel, ");
+  if (status.contains("process_drops")) out += drops_text(status["process_drops"], "of all tunnels, ");
   for (const json& warning : status["warnings"]) out += "  warning: " + warning.get<std::string>() + '\n';
   if (status.contains("peers")) {
     for (const json& peer : status["peers"]) out += peer_text(peer, now_s, status.value("mtu", 0U));

@@ -331,6 +331,7 @@ nlohmann::json EncapInterface::status() {
     encap::TunnelStatus node;
     TunnelCounters counters;
     std::array<uint64_t, encap::kStrayReasonTexts.size()> strays{};
+    std::optional<uint64_t> overflow;
     transport::LoopCounters loop;
   };
   const Live live = around_.worker.call([this] {
@@ -339,6 +340,7 @@ nlohmann::json EncapInterface::status() {
                 .node = hub_.node().status(now, tunnel_->id()),
                 .counters = tunnel_->counters(),
                 .strays = hub_.node().strays(),
+                .overflow = hub_.overflow(),
                 .loop = around_.worker.own_loop_counters()};
   });
   return encap_status_json({.name = current_name(),
@@ -353,6 +355,7 @@ nlohmann::json EncapInterface::status() {
                             .now = live.now,
                             .node = live.node,
                             .strays = live.strays,
+                            .overflow = live.overflow,
                             .counters = live.counters,
                             .loop = live.loop,
                             .waiting = waiting_,

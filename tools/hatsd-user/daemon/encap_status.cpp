@@ -29,6 +29,13 @@ json strays_json(const EncapStatus& status) {
   return out;
 }
 
+// What was lost before anybody could tell whose it was.
+json process_drops_json(const EncapStatus& status) {
+  json out = json::object();
+  if (status.overflow) out["raw_receive_buffer_full"] = *status.overflow;
+  return out;
+}
+
 json last_drop_json(const EncapStatus& status) {
   constexpr int64_t kNsPerMs = 1'000'000;
   if (!status.node.last_drop) return {};
@@ -76,6 +83,7 @@ json encap_status_json(const EncapStatus& status) {
           {"last_drop", last_drop_json(status)},
           {"last_send_error", status.counters.last_send_error},
           {"process_strays", strays_json(status)},
+          {"process_drops", process_drops_json(status)},
           {"backends", {{"io", status.io}}},
           {"features",
            {{"tun_vnet_header", status.tun.vnet_header},

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct EncapStatus {
   Now now;
   const encap::TunnelStatus& node;
   const std::array<uint64_t, encap::kStrayReasonTexts.size()>& strays;  // of all tunnels of the process
+  std::optional<uint64_t> overflow;  // of the receive buffers of all tunnels of the process, if known
   const TunnelCounters& counters;
   transport::LoopCounters loop;
   std::string waiting;  // empty: for nothing

@@ -208,6 +208,16 @@ void RawHub::remove(encap::TunnelId id) {
   leave_channel(entry.channel);
 }
 
+std::optional<uint64_t> RawHub::overflow() const {
+  std::optional<uint64_t> sum;
+  for (const OpenChannel& channel : channels_) {
+    const auto lost =
+        channel.tunnels == 0 ? std::nullopt : transport::count_overflow(channel.sockets.receiver.get());
+    if (lost) sum = sum.value_or(0) + *lost;
+  }
+  return sum;
+}
+
 // ---- Out ----
 
 void RawHub::send(const encap::OutPacket& packet, ByteView head, RawSend send) {

@@ -63,6 +63,9 @@ class RawHub final : public LoopMember {
   /// A channel closes with its last tunnel.
   void remove(encap::TunnelId id);
   [[nodiscard]] encap::Node& node() { return node_; }
+  /// Outer packets of all tunnels that were lost because a receiver's buffer was full; nullopt before Linux
+  /// 4.12.
+  [[nodiscard]] std::optional<uint64_t> overflow() const;
   /// Encapsulates and sends the pieces in the worker's space. `reads` own their memory.
   void send_pieces(Now now, encap::TunnelId id, std::span<transport::TunRead> reads);
 

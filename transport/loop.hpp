@@ -137,9 +137,9 @@ struct LoopOptions {
   /// io_uring as in Linux 6.1: no multishot read, no registered files. For tests and measurements.
   bool uring_basic = false;
 };
-/// The least arena that keeps both directions moving: a quarter each for TUN reads, receives of UDP and of
-/// raw sockets, and sends.
-inline constexpr uint32_t kMinSlabs = 32;
+/// The least arena that keeps both directions moving: a third each for TUN reads and receives of UDP, a
+/// quarter for those of raw sockets, the rest for sends.
+inline constexpr uint32_t kMinSlabs = 24;
 
 /// Counters for `show`. Relaxed copies; read by posting.
 struct LoopCounters {

@@ -30,10 +30,10 @@ TEST(MemoryLimitTest, WorkersShareItAndNoneGetsLessThanItCanWorkWith) {
   EXPECT_EQ(slabs_for(1'024 * kMib, 1), 192U);
   EXPECT_EQ(slabs_for(8 * kMib, 1), 126U);
   EXPECT_EQ(slabs_for(8 * kMib, 3), 42U);
-  EXPECT_EQ(slabs_for(1, 1), 32U);
-  EXPECT_EQ(slabs_for(8 * kMib, 64), 32U);
+  EXPECT_EQ(slabs_for(1, 1), 24U);
+  EXPECT_EQ(slabs_for(8 * kMib, 64), 24U);
   EXPECT_EQ(slabs_of_setting(4, 2), slabs_for(4 * kMib, 2));
-  EXPECT_GE(slabs_of_setting(0, 1), 32U);
+  EXPECT_GE(slabs_of_setting(0, 1), 24U);
 }
 
 TEST(MemoryLimitTest, ThisMachineHasSome) {

@@ -390,17 +390,17 @@ void UringLoop::read_raw(UringPort& port) {
   if (!raw_received_.empty()) deliver(port, raw_received_);
   raw_received_.clear();
   if (!port.open) return;
-  switch (result) {
-    case SocketReader::Result::drained:
-      port.is_readable = false;
-      return disarm(port);
-    case SocketReader::Result::no_slabs:
-      ++counters_.receive_no_buffers;
-      starved_.push_back(&port);  // trying again before there is a slab would spin
-      return;
-    case SocketReader::Result::more:
-      return activate(port);
-  }
+  if (result != SocketReader::Result::drained) return read_on(port, result == SocketReader::Result::no_slabs);
+  port.is_readable = false;
+  disarm(port);
+}
+
+// A polled port that has more to read goes on next turn; without a slab, trying again before there is one
+// would spin.
+void UringLoop::read_on(UringPort& port, bool has_no_slabs) {
+  if (!has_no_slabs) return activate(port);
+  ++counters_.receive_no_buffers;
+  starved_.push_back(&port);
 }
 
 void UringLoop::service_tun(UringPort& port) {
@@ -435,11 +435,8 @@ void UringLoop::read_tun(UringPort& port) {
       if (port.hung_up) close_tun(port, EBADFD);
       return;
     case TunReader::Result::no_slabs:
-      ++counters_.receive_no_buffers;
-      starved_.push_back(&port);  // trying again before there is a slab would spin
-      return;
     case TunReader::Result::more:
-      return activate(port);
+      return read_on(port, result == TunReader::Result::no_slabs);
   }
 }
 

@@ -49,6 +49,7 @@ class UringLoop final : public LoopBase {
   void service_tun(UringPort& port);
   void read_tun(UringPort& port);
   void read_raw(UringPort& port);
+  void read_on(UringPort& port, bool has_no_slabs);
 
   UringFeatures features_;
   std::string name_;

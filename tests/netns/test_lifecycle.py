@@ -103,6 +103,17 @@ def test_after_a_crash_it_comes_up_again():
         assert rules == 1, f"{rules} rules after a crash and another up"
 
 
+def test_another_may_follow_a_killed_process_at_once():
+    with World() as world:
+        pair = Pair(world)
+        for _ in range(5):  # the kernel lets go of an io_uring's port a moment after the process
+            process = re.search(r"pid=(\d+)", pair.left.out("ss -Hnulp sport = :51821")).group(1)
+            os.kill(int(process), signal.SIGKILL)
+            done = pair.left.hatsd("up", pair.left_file, check=False)
+            assert done.returncode == 0, done.stderr
+        pair.check_both_ways(1)
+
+
 def test_down_takes_names_and_all_and_refuses_strangers():
     with World() as world:
         pair = Pair(world)

@@ -18,7 +18,7 @@ namespace hats::app {
 
 struct InterfaceStatus {
   std::string name;  // of the link, now
-  std::string id;    // what it was called when it was made: requests use it
+  std::string id;    // what requests call it
   std::string file;
   uint64_t network_namespace = 0;
   uint32_t mtu = 0;

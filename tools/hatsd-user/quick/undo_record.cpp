@@ -24,6 +24,8 @@ namespace {
 using nlohmann::json;
 
 constexpr int kRecordVersion = 1;
+/// Beside errnos: others may write to the folder.
+constexpr int kNotOursAlone = -1;
 /// Field of /proc/PID/stat, counted after the command's closing parenthesis: start time (proc(5), field 22).
 constexpr int kStartTimeField = 20;
 
@@ -218,7 +220,9 @@ int UndoRecord::write_file() const {
   if (mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) return errno;
   struct stat status{};
   if (lstat(directory_.c_str(), &status) != 0) return errno;
-  if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 0022) != 0) return EACCES;
+  if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 0022) != 0) {
+    return kNotOursAlone;
+  }
   const auto replaced = replace_file(path(), to_json());
   return replaced ? 0 : replaced.error();
 }
@@ -226,7 +230,7 @@ int UndoRecord::write_file() const {
 std::expected<void, std::string> UndoRecord::write() const {
   const int error = make_in_run_directory([this] { return write_file(); });
   if (error == 0) return {};
-  if (error == EACCES) {
+  if (error == kNotOursAlone) {
     return std::unexpected(directory_ + ": must be a folder of root's that nobody else can write to");
   }
   return std::unexpected(path() + ": " + std::strerror(error));

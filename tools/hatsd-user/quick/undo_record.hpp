@@ -74,7 +74,7 @@ class UndoRecord {
 
  private:
   [[nodiscard]] std::expected<void, std::string> write() const;
-  /// 0, or an errno; EACCES: the folder is not ours alone.
+  /// 0, an errno, or -1: the folder is not ours alone.
   [[nodiscard]] int write_file() const;
   [[nodiscard]] std::string to_json() const;
   [[nodiscard]] bool from_json(const std::string& text);

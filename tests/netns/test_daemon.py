@@ -126,7 +126,11 @@ def test_realtime_puts_packets_first_and_without_the_right_to_it_warns():
         without = ["setpriv", "--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice", "prlimit", "--rtprio=0:0"]
         pair.right.run([*without, HATSD, "up", "--realtime", pair.right_file])
         pair.check_both_ways(2)
-        assert sorted(threads_of(pair.left, 51821)) == ["FF", "TS"], "the worker alone is a real-time thread"
+        classes = threads_of(pair.left, 51821)
+        if os.environ.get("HATSD_SANITIZED"):  # ThreadSanitizer adds threads of its own, in the class of whoever starts them
+            assert classes[0] == "TS" and "FF" in classes, classes
+        else:
+            assert sorted(classes) == ["FF", "TS"], f"the worker alone is a real-time thread: {classes}"
         assert set(threads_of(pair.right, 51822)) == {"TS"}
         assert "SCHED_FIFO" in pair.left.hatsd("show").stdout
         shown = pair.right.hatsd("show").stdout

@@ -1,5 +1,7 @@
 // Addresses of interfaces.
 #include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
 
 #include "tun/link.hpp"
 #include "tun/netlink_socket.hpp"
@@ -65,6 +67,28 @@ std::expected<std::vector<Prefix>, int> Netlink::addresses(uint32_t index) {
   };
   if (const int error = impl_->socket.dump(request, on_message, [&] { out.clear(); })) {
     return std::unexpected(error);
+  }
+  return out;
+}
+
+std::expected<std::vector<IpAddress>, int> Netlink::host_addresses() {
+  std::vector<std::pair<uint32_t, IpAddress>> found;  // with their links
+  Request request(RTM_GETADDR, 0);
+  request.family_header<ifaddrmsg>().ifa_family = AF_INET;
+  const auto on_message = [&](const nlmsghdr* m) {
+    const auto* header = static_cast<const ifaddrmsg*>(mnl_nlmsg_get_payload(m));
+    if (m->nlmsg_type != RTM_NEWADDR || header->ifa_scope >= RT_SCOPE_LINK) return;
+    const Attributes<IFA_LOCAL> attributes(m, sizeof(ifaddrmsg));
+    const IpAddress address = address_of(header->ifa_family, attributes[IFA_LOCAL]);
+    if (address.is_set()) found.emplace_back(header->ifa_index, address);
+  };
+  if (const int error = impl_->socket.dump(request, on_message, [&] { found.clear(); })) {
+    return std::unexpected(error);
+  }
+  std::vector<IpAddress> out;
+  for (const auto& [index, address] : found) {
+    const auto state = link(index);
+    if (state && (state->flags & IFF_UP) != 0) out.push_back(address);
   }
   return out;
 }

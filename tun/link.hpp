@@ -81,6 +81,8 @@ class Netlink {
   /// `peer`: as the address was added.
   [[nodiscard]] int remove_address(uint32_t index, const Prefix& address, std::optional<IpAddress> peer = {});
   std::expected<std::vector<Prefix>, int> addresses(uint32_t index);
+  /// The IPv4 addresses of links that are up, in the kernel's order, without those of scope host and link.
+  std::expected<std::vector<IpAddress>, int> host_addresses();
   [[nodiscard]] int add_route(const Route& route);  // EEXIST if there
   [[nodiscard]] int remove_route(const Route& route);
   /// Unicast routes of a device (0: all devices) in a table (0: all tables) and family. A multipath route

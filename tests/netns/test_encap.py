@@ -105,6 +105,21 @@ def test_the_link_looks_as_the_kernels_does():
         until(lambda: "fe80::" in pair.left.out("ip -6 addr show dev tl"), what="the link-local address is back")
 
 
+def test_a_tunnel_from_any_address_has_a_link_local_one_of_each_as_the_kernels_has():
+    with World() as world:
+        left, right = world.host("left"), world.host("right")
+        world.wire(left, right, ["192.0.2.1/24"], ["192.0.2.2/24"])
+        left.run("ip addr add 198.51.100.7/32 dev lo")             # of scope global, so it counts
+        left.run("ip addr add 169.254.1.1/16 dev eth0 scope link")
+        left.run("ip link add idle type veth peer name idle2")
+        left.run("ip addr add 203.0.113.1/24 dev idle")            # of a link that is down
+        for name, mode in (("ts", "sit"), ("tg", "gre")):
+            left.hatsd("tunnel", "add", name, "mode", mode, "remote", "192.0.2.2")
+            left.run(f"ip link set {name} up")
+            have = lambda: sorted(re.findall(r"inet6 (fe80\S+)", left.out(f"ip -6 addr show dev {name}")))
+            until(lambda: have() == ["fe80::c000:201/64", "fe80::c633:6407/64"], what=f"{mode}: {have()}")
+
+
 def icmp_errors_sent(host):
     """Errors, not neighbour or multicast messages, that the host has sent."""
     keys, values = [line.split() for line in host.out("cat /proc/net/snmp").splitlines() if line.startswith("Icmp:")]

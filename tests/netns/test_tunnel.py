@@ -84,11 +84,11 @@ def test_show_tells_what_the_path_to_a_peer_carries():
         pair = Pair(world)
         pair.left.ping("10.9.0.2")
         shown = pair.left.hatsd("show", "wgl").stdout
-        assert "path: 1500 bytes\n" in shown, shown
+        assert "path: 1500 bytes, as the kernel's route has it\n" in shown, shown
         # what a router has told the kernel about our datagrams counts, and so does a route of the operator's
         pair.left.run("ip route add 192.0.2.2/32 dev eth0 mtu 1400")
         shown = pair.left.hatsd("show", "wgl").stdout
-        assert "path: 1400 bytes; packets above 1340 bytes travel in fragments" in shown, shown
+        assert "path: 1400 bytes, as the kernel's route has it; packets above 1340 bytes travel in fragments" in shown, shown
 
 
 def test_nothing_is_left_after_down():

@@ -73,7 +73,7 @@ std::string peer_text(const json& peer, int64_t now_s, uint32_t mtu) {
   }
   if (const auto path = peer.value("path_mtu", 0U); path != 0) {
     const auto best = peer.value("best_mtu", 0U);
-    out += fmt::format("  path: {} bytes{}\n", path,
+    out += fmt::format("  path: {} bytes, as the kernel's route has it{}\n", path,
                        mtu > best ? fmt::format("; packets above {} bytes travel in fragments", best) : "");
   }
   out += "  allowed ips: " + joined(peer["allowed_ips"], "(none)") + '\n';

@@ -291,9 +291,7 @@ int EncapInterface::set_link(uint32_t mtu, bool up) {
 
 void EncapInterface::add_link_local() {
   std::vector<IpAddress> host;
-  if (!tunnel_config_.local.is_set()) {
-    if (const auto path = find_path(); path && path->source) host.push_back(*path->source);
-  }
+  if (!tunnel_config_.local.is_set()) host = around_.netlink.host_addresses().value_or(host);
   for (const IpAddress& address : config::link_local_addresses(tunnel_config_, options_.link_local, host)) {
     constexpr uint8_t kLinkLocalLength = 64;
     const int error = around_.netlink.add_address(index(), {address, kLinkLocalLength});

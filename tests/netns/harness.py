@@ -10,6 +10,7 @@ skip(reason). Which backends the daemons use comes from the environment (HATSD_I
 import contextlib
 import ctypes
 import inspect
+import itertools
 import json
 import os
 import shutil
@@ -63,6 +64,7 @@ def until(condition, timeout=10, what="condition", every=0.05):
         time.sleep(every)
 
 
+LINK_INDICES = itertools.count(1000)  # of the ends of wires
 SANITIZER_LOG = "/run/sanitizer"  # in the test's own /run
 
 
@@ -198,8 +200,11 @@ class World:
 
     def wire(self, left, right, left_addresses, right_addresses, left_name="eth0", right_name="eth0", mtu=1500):
         """Joins two hosts with a veth pair; addresses are lists of CIDRs."""
-        command(f"ip link add {left_name} mtu {mtu} netns {left.name} type veth "
-                f"peer name {right_name} mtu {mtu} netns {right.name}")
+        # Of two ends with the same index in their namespaces the kernel takes note a second later that they are up
+        # (linkwatch_urgent_event).
+        left_index, right_index = next(LINK_INDICES), next(LINK_INDICES)
+        command(f"ip link add {left_name} index {left_index} mtu {mtu} netns {left.name} type veth "
+                f"peer name {right_name} index {right_index} mtu {mtu} netns {right.name}")
         for host, name, addresses in ((left, left_name, left_addresses), (right, right_name, right_addresses)):
             for address in addresses:
                 host.run(["ip", "address", "add", address, "dev", name] + (["nodad"] if ":" in address else []))
@@ -269,12 +274,13 @@ class Pair:
 
 
 def iperf(client, server, address, seconds=2, options=(), port=5201):
-    """Bits a second of one iperf3 run, from the receiver's side, and the whole report."""
+    """Bits a second of one iperf3 run, from the receiver's side, and the whole report. `seconds` None: the options say how
+    much."""
     need("iperf3")
     process = server.start(["iperf3", "-s", "-1", "-p", str(port)])
     until(lambda: f":{port}" in server.out("ss -Hltn"), what="iperf3 server listening")
-    done = client.run(["iperf3", "-J", "-c", address, "-p", str(port), "-t", str(seconds), *options],
-                      timeout=seconds + 60)
+    done = client.run(["iperf3", "-J", "-c", address, "-p", str(port),
+                       *(["-t", str(seconds)] if seconds else []), *options], timeout=(seconds or 0) + 60)
     process.wait(10)
     report = json.loads(done.stdout)
     summary = report["end"].get("sum_received") or report["end"]["sum"]

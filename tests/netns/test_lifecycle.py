@@ -96,7 +96,10 @@ def test_after_a_crash_it_comes_up_again():
         for pid in processes():
             os.kill(int(pid), signal.SIGKILL)
         until(lambda: processes() == [], what="all killed")
+        told = pair.left.hatsd("show")
+        assert "warning: wgl: its process is gone" in told.stderr and "`hatsd-user down wgl`" in told.stderr, told.stderr
         pair.left.hatsd("up", pair.left_file)
+        assert pair.left.hatsd("show").stderr == ""
         pair.right.hatsd("up", pair.right_file)
         pair.check_both_ways(1)
         rules = pair.left.out("ip rule").count("suppress_prefixlength")

@@ -91,6 +91,19 @@ def test_show_tells_what_the_path_to_a_peer_carries():
         assert "path: 1400 bytes, as the kernel's route has it; packets above 1340 bytes travel in fragments" in shown, shown
 
 
+def test_show_tells_why_the_host_refuses_to_send():
+    with World() as world:
+        pair = Pair(world)
+        pair.left.ping("10.9.0.2")
+        sent = lambda: int(pair.left.out("wg show wgl transfer").split()[2])
+        before = sent()
+        pair.left.run("ip route add prohibit 192.0.2.2/32")
+        pair.left.ping("10.9.0.2", 1, check=False, wait=0.3)
+        shown = pair.left.hatsd("show", "wgl").stdout
+        assert "the host's network refused the datagram: 1, the last one for: Permission denied" in shown, shown
+        assert sent() == before, "what was refused is not counted as sent, as the kernel's is not"
+
+
 def test_nothing_is_left_after_down():
     with World() as world:
         pair = Pair(world)

@@ -54,6 +54,20 @@ TEST(CommandLineTest, AWordThatIsMeantAsACommandMakesNoInterface) {
   }
 }
 
+TEST(CommandLineTest, AnOptionInTheWrongPlaceIsToldWhereItBelongs) {
+  for (const std::vector<const char*>& words : {std::vector<const char*>{"--io=epoll", "up", "a.conf"},
+                                                {"wg0", "--io", "epoll"},
+                                                {"show", "--io=epoll"}}) {
+    const auto refused = parse(words);
+    EXPECT_EQ(refused.exit_code, 2);
+    EXPECT_EQ(refused.text, "hatsd-user: --io is an option of `up`, and is written after that word\n");
+  }
+  EXPECT_NE(parse({"up", "a.conf", "--json"}).text.find("`show`, `bench`"), std::string::npos);
+  const auto unknown = parse({"up", "a.conf", "--colour"});
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_NE(unknown.text.find("--colour"), std::string::npos) << unknown.text;
+}
+
 TEST(CommandLineTest, AnOptionOverridesTheEnvironmentAndABadValueOfEitherIsRefused) {
   auto parsed =
       parse({"up", "--io=epoll", "a.conf", "b.conf"}, {{"HATSD_IO", "uring"}, {"HATSD_WORKERS", "3"}});

@@ -63,6 +63,24 @@ bool true_word(const char* text) {
   return text != nullptr && std::strcmp(text, "1") == 0;
 }
 
+/// For the first word of the line that is an option of other commands alone: which they are. Empty if none
+/// is.
+std::string misplaced_option(const CLI::App& app, int argc, const char* const* argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string option = std::string(argv[i]).substr(0, std::string_view(argv[i]).find('='));
+    if (!option.starts_with("-") || option == "--") continue;
+    std::string commands;
+    for (const CLI::App* command : app.get_subcommands({})) {
+      if (command->get_option_no_throw(option) == nullptr) continue;
+      commands += (commands.empty() ? "`" : ", `") + command->get_name() + "`";
+    }
+    if (!commands.empty() && app.get_option_no_throw(option) == nullptr) {
+      return option + " is an option of " + commands + ", and is written after that word";
+    }
+  }
+  return {};
+}
+
 ParsedCommandLine refused(const AppError& error) {
   return {
       .line = {}, .run = false, .text = "hatsd-user: " + error.message + "\n", .exit_code = error.exit_code};
@@ -126,6 +144,10 @@ ParsedCommandLine parse_command_line(int argc, const char* const* argv, Environm
 
   try {
     app.parse(argc, argv);
+  } catch (const CLI::ExtrasError& error) {
+    const std::string hint = misplaced_option(app, argc, argv);
+    return refused(
+        {hint.empty() ? std::string(error.what()) + "\nSee hatsd-user --help." : hint, kExitUsage});
   } catch (const CLI::ParseError& error) {
     std::ostringstream to_out, to_error;
     const bool asked = app.exit(error, to_out, to_error) == 0;

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
@@ -26,6 +27,8 @@
 #include "tools/hatsd-user/quick/file_guard.hpp"
 #include "tools/hatsd-user/quick/host_setup.hpp"
 #include "tools/hatsd-user/quick/link_mtu.hpp"
+#include "tools/hatsd-user/quick/run_directory.hpp"
+#include "tools/hatsd-user/quick/undo_record.hpp"
 #include "tun/link.hpp"
 
 namespace hats::app {
@@ -134,6 +137,16 @@ int run_down(const CommandLine& line) {
   return code;
 }
 
+/// What processes that were killed left of the host's settings; `down` undoes it.
+void tell_left_behind(const std::vector<std::string>& names) {
+  for (const std::string& name : UndoRecord::left_behind(kRunDirectory)) {
+    if (!names.empty() && std::ranges::find(names, name) == names.end()) continue;
+    std::cerr << "hatsd-user: warning: " << name
+              << ": its process is gone, but what it changed on this host is not undone: `hatsd-user down "
+              << name << "` undoes it\n";
+  }
+}
+
 int run_show(const CommandLine& line) {
   std::vector<LiveInterface> wanted;
   int code = 0;
@@ -152,6 +165,7 @@ int run_show(const CommandLine& line) {
     if (!all) return complain(all.error());
     wanted = std::move(*all);
   }
+  tell_left_behind(line.names);
   if (line.json) {
     json out = {{"interfaces", json::array()}};
     for (LiveInterface& live : wanted) out["interfaces"].push_back(std::move(live.status));

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cstring>
 #include <utility>
 
 #include "core/config/tunnel_show.hpp"
@@ -92,11 +93,14 @@ std::string peer_text(const json& peer, int64_t now_s, uint32_t mtu) {
   return out;
 }
 
-std::string drops_text(const json& drops, const char* what) {
+std::string drops_text(const json& drops, const char* what, int send_error = 0) {
   std::string out;
   for (const auto& [name, count] : drops.items()) {
-    if (count.get<uint64_t>() > 0)
-      out += fmt::format("  {}{}: {}\n", what, drop_text(name), count.get<uint64_t>());
+    if (count.get<uint64_t>() == 0) continue;
+    out += fmt::format("  {}{}: {}", what, drop_text(name), count.get<uint64_t>());
+    if (name.ends_with("_send_failed") && send_error != 0)
+      out += fmt::format(", the last one for: {}", std::strerror(send_error));
+    out += '\n';
   }
   return out;
 }
@@ -189,7 +193,7 @@ std::string show_text(const json& status, int64_t now_s, bool elsewhere) {
   out += fmt::format("  packet loop: {}\n", status["backends"].value("io", ""));
   if (status["backends"].contains("aead")) out += "  AEAD: " + status["backends"].value("aead", "") + '\n';
   out += "  offloads: " + features_text(status["features"]) + '\n';
-  out += drops_text(status["drops"], "dropped, ");
+  out += drops_text(status["drops"], "dropped, ", status.value("last_send_error", 0));
   if (status.contains("process_strays")) out += drops_text(status["process_strays"], "for no tunnel, ");
   if (status.contains("process_drops")) out += drops_text(status["process_drops"], "of all tunnels, ");
   for (const json& warning : status["warnings"]) out += "  warning: " + warning.get<std::string>() + '\n';

@@ -79,6 +79,7 @@ json status_json(const InterfaceStatus& status) {
   drops["udp_send_failed"] = status.counters.send_failed;
   drops["udp_send_queue_full"] = status.loop.sends_dropped;
   out["drops"] = std::move(drops);
+  out["last_send_error"] = status.counters.last_send_error;
   out["counters"] = {{"wakeups", status.loop.wakeups},
                      {"tun_reads", status.loop.tun_reads},
                      {"tun_writes", status.loop.tun_writes},

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -197,22 +198,39 @@ bool UndoRecord::same_namespace() const {
   return cookie == 0 || netns_cookie_ == 0 || cookie == netns_cookie_;
 }
 
-std::optional<std::string> UndoRecord::others_old_value(const std::string& sysctl_path) const {
-  DIR* folder = opendir(directory_.c_str());
-  if (folder == nullptr) return std::nullopt;
-  const std::string suffix = "-" + std::to_string(netns_inode_) + ".undo";
-  std::optional<std::string> found;
+std::vector<UndoRecord> UndoRecord::of_this_namespace(const std::string& directory) {
+  std::vector<UndoRecord> out;
+  DIR* folder = opendir(directory.c_str());
+  if (folder == nullptr) return out;
+  const std::string suffix = "-" + std::to_string(namespace_inode()) + ".undo";
   while (const dirent* entry = readdir(folder)) {  // NOLINT(concurrency-mt-unsafe): this stream is ours alone
     const std::string name = static_cast<const char*>(entry->d_name);
-    if (!name.ends_with(suffix) || name == interface_ + suffix) continue;
-    const auto other = load(directory_, name.substr(0, name.size() - suffix.size()));
-    if (!other || !*other || !(*other)->same_namespace()) continue;
-    for (const auto& item : (*other)->items()) {
+    if (!name.ends_with(suffix)) continue;
+    auto record = load(directory, name.substr(0, name.size() - suffix.size()));
+    if (record && *record && (*record)->same_namespace()) out.push_back(std::move(**record));
+  }
+  closedir(folder);
+  return out;
+}
+
+std::vector<std::string> UndoRecord::left_behind(const std::string& directory) {
+  std::vector<std::string> out;
+  for (const UndoRecord& record : of_this_namespace(directory)) {
+    if (!record.owner_alive()) out.push_back(record.interface());
+  }
+  std::ranges::sort(out);
+  return out;
+}
+
+std::optional<std::string> UndoRecord::others_old_value(const std::string& sysctl_path) const {
+  std::optional<std::string> found;
+  for (const UndoRecord& other : of_this_namespace(directory_)) {
+    if (other.interface_ == interface_) continue;
+    for (const auto& item : other.items()) {
       const auto* sysctl = std::get_if<UndoSysctl>(&item);
       if (sysctl != nullptr && sysctl->path == sysctl_path) found = sysctl->old_value;
     }
   }
-  closedir(folder);
   return found;
 }
 

@@ -49,6 +49,10 @@ class UndoRecord {
   static std::expected<std::optional<UndoRecord>, std::string> load(const std::string& directory,
                                                                     const std::string& interface);
 
+  /// The interfaces of the caller's namespace whose process is gone, and whose records are still to be
+  /// undone.
+  static std::vector<std::string> left_behind(const std::string& directory);
+
   /// Writes the record with `item` added; only after that may the change be made.
   [[nodiscard]] std::expected<void, std::string> add(UndoItem item);
   /// Drops the last item, which has been undone (or was never made), and writes the rest.
@@ -73,6 +77,7 @@ class UndoRecord {
   [[nodiscard]] std::optional<std::string> others_old_value(const std::string& sysctl_path) const;
 
  private:
+  static std::vector<UndoRecord> of_this_namespace(const std::string& directory);
   [[nodiscard]] std::expected<void, std::string> write() const;
   /// 0, an errno, or -1: the folder is not ours alone.
   [[nodiscard]] int write_file() const;

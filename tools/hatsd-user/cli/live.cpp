@@ -2,6 +2,7 @@
 
 #include <net/if.h>
 
+#include <cerrno>
 #include <chrono>
 #include <iostream>
 #include <thread>
@@ -24,7 +25,7 @@ namespace {
 /// How long `down` waits for a link to vanish after its process has answered.
 constexpr auto kLinkGoneTimeout = 10s;
 /// How long `up` waits for the link of a process that was killed.
-constexpr auto kLettingGoTimeout = 2s;
+constexpr auto kLettingGoTimeout = 5s;
 
 bool link_exists(const std::string& name) {
   auto netlink = tun::Netlink::open();
@@ -44,8 +45,10 @@ bool wait_until_gone(const std::string& name, std::chrono::milliseconds timeout)
 /// go of it.
 bool is_left_by_the_dead(const std::string& name) {
   auto netlink = tun::Netlink::open();
-  const auto link = netlink ? netlink->link(name) : std::unexpected(0);
-  if (!link || link->kind != "tun") return false;
+  if (!netlink) return false;
+  const auto link = netlink->link(name);
+  if (!link) return link.error() == ENODEV;  // it went since the caller looked
+  if (link->kind != "tun") return false;
   const auto live = live_interfaces(name);
   return live && find_here(*live, name) == nullptr && wait_until_gone(name, kLettingGoTimeout);
 }

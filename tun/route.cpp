@@ -101,7 +101,7 @@ int Netlink::add_route(const Route& route) {
   // An IPv4 next hop that is the interface itself has link scope; IPv6 knows no scopes here.
   const bool on_link =
       route.destination.address.family == Family::v4 && !route.gateway && route.type == RTN_UNICAST;
-  header.rtm_scope = route.scope ? *route.scope : uint8_t{on_link ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE};
+  header.rtm_scope = route.scope.value_or(static_cast<uint8_t>(on_link ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE));
   put_route(request, header, route);
   return impl_->socket.request(request);
 }

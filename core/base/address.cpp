@@ -23,6 +23,7 @@ namespace {
 std::optional<uint32_t> parse_number(std::string_view text, uint32_t max, int base = 10) {
   uint32_t value = 0;
   const char* end = text.data() + text.size();
+  // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): the end is given, as a pointer
   auto [stop, error] = std::from_chars(text.data(), end, value, base);
   if (error != std::errc{} || stop != end || value > max) return std::nullopt;
   return value;

@@ -52,7 +52,7 @@ class Explainer {
   void interface();
   void mtu();
   void peer(const WgPeer& peer, size_t index);
-  void cost(const PeerPath& path);
+  void cost(Family outer, std::optional<uint32_t> known_path_mtu);
   void routes();
   void default_routes(const std::vector<std::string>& prefixes);
   void hooks();
@@ -64,8 +64,8 @@ class Explainer {
   void item(const std::string& text) { out_.item(text); }
   [[nodiscard]] PeerPath path(size_t index) const {
     PeerPath out = index < facts_.paths.size() ? facts_.paths[index] : PeerPath{};
-    if (!out.endpoint && config_.peers[index].endpoint)
-      out.endpoint = config_.peers[index].endpoint->numeric();
+    const auto& written = config_.peers[index].endpoint;
+    if (!out.endpoint && written) out.endpoint = written->numeric();
     return out;
   }
   [[nodiscard]] uint32_t applied_mtu() const;
@@ -98,8 +98,8 @@ void Explainer::interface() {
   if (!config_.listen_service.empty()) {
     add("listen port", "that of the service " + config_.listen_service);
   } else {
-    add("listen port",
-        config_.listen_port.value_or(0) == 0 ? "any that is free" : std::to_string(*config_.listen_port));
+    const uint16_t port = config_.listen_port.value_or(0);
+    add("listen port", port == 0 ? "any that is free" : std::to_string(port));
   }
   if (config_.fwmark.value_or(0) != 0) add("firewall mark", std::to_string(*config_.fwmark));
   add("addresses", addresses_line(config_));
@@ -142,24 +142,27 @@ void Explainer::peer(const WgPeer& peer, size_t index) {
   }
   if (peer.preshared_key && !peer.preshared_key->is_zero()) add("preshared key", "yes");
   std::vector<std::string> prefixes;
+  prefixes.reserve(peer.allowed_ips.size());
   for (const wg::AllowedIpChange& entry : peer.allowed_ips) {
     prefixes.push_back((entry.remove ? "-" : "") + entry.prefix.text());
   }
   add("allowed IPs", prefixes.empty() ? "none: nothing goes to or comes from this peer" : listed(prefixes));
   const uint16_t keepalive_s = peer.persistent_keepalive_s.value_or(0);
   add("keepalive", keepalive_s == 0 ? "off" : "every " + std::to_string(keepalive_s) + " s");
-  if (way.endpoint) cost(way);
+  if (way.endpoint) cost(way.endpoint->address.family, way.mtu);
 }
 
-void Explainer::cost(const PeerPath& path) {
-  const Encapsulation tunnel{.outer = path.endpoint->address.family};
+void Explainer::cost(Family outer, std::optional<uint32_t> known_path_mtu) {
+  const Encapsulation tunnel{.outer = outer};
   add("overhead", std::to_string(overhead(tunnel)) + " bytes a packet (" + overhead_parts(tunnel) + ")");
-  const GuideFigure guide = *guide_figure(tunnel);
-  const std::string beside = "; the peering guide counts " + std::to_string(guide.overhead) +
-                             " bytes and says " + std::to_string(guide.mtu);
-  const uint32_t path_mtu = path.mtu.value_or(kUnknownPathMtu);
+  std::string beside;
+  if (const auto guide = guide_figure(tunnel)) {
+    beside = "; the peering guide counts " + std::to_string(guide->overhead) + " bytes and says " +
+             std::to_string(guide->mtu);
+  }
+  const uint32_t path_mtu = known_path_mtu.value_or(kUnknownPathMtu);
   add("best mtu", std::to_string(best_mtu(tunnel, path_mtu)) + " on " +
-                      (path.mtu ? "this path of " : "a path of ") + std::to_string(path_mtu) + beside);
+                      (known_path_mtu ? "this path of " : "a path of ") + std::to_string(path_mtu) + beside);
   if (const auto warning = mtu_warning(tunnel, applied_mtu(), path_mtu)) add("mtu advice", *warning);
 }
 
@@ -253,10 +256,11 @@ void Explainer::differences() {
 }
 
 bool Explainer::allows(const char* prefix) const {
-  const Prefix wanted = *Prefix::parse(prefix);
+  const auto wanted = Prefix::parse(prefix);
+  if (!wanted) return false;
   for (const WgPeer& peer : config_.peers) {
     for (const wg::AllowedIpChange& entry : peer.allowed_ips) {
-      if (!entry.remove && entry.prefix.length <= wanted.length && entry.prefix.contains(wanted.address))
+      if (!entry.remove && entry.prefix.length <= wanted->length && entry.prefix.contains(wanted->address))
         return true;
     }
   }

@@ -73,6 +73,7 @@ std::string listed(const std::vector<std::string>& items) {
 std::string addresses_line(const InterfaceConfig& config) {
   if (config.addresses_elsewhere) return "by systemd-networkd, which runs here";
   std::vector<std::string> texts;
+  texts.reserve(config.addresses.size());
   for (const InterfaceAddress& address : config.addresses)
     texts.push_back(address.prefix.text() + (address.peer ? " peer " + address.peer->text() : ""));
   return texts.empty() ? "none" : listed(texts);
@@ -80,6 +81,7 @@ std::string addresses_line(const InterfaceConfig& config) {
 
 std::vector<std::string> warning_texts(const InterfaceConfig& config, const ExplainFacts& facts) {
   std::vector<std::string> out;
+  out.reserve(config.warnings.size());
   for (const ConfigError& warning : config.warnings) out.push_back(warning.text(facts.file));
   return out;
 }

@@ -62,7 +62,7 @@ struct TunnelCommand {
 /// The tunnel that the command makes of `current`: add begins with one without a remote, change with the
 /// values of the interface. `current.underlay` stays: who calls knows the index of `command.underlay`.
 [[nodiscard]] std::expected<encap::TunnelConfig, std::string> apply(const TunnelCommand& command,
-                                                                    encap::TunnelConfig current);
+                                                                    const encap::TunnelConfig& current);
 
 /// What `add` makes, as the value that all formats share; the name is in the command.
 [[nodiscard]] std::expected<InterfaceConfig, std::string> interface_config(const TunnelCommand& command);

@@ -118,10 +118,10 @@ void apply_ipv6(const TunnelCommand& command, TunnelConfig& tunnel) {
 
 }  // namespace
 
-std::expected<TunnelConfig, std::string> apply(const TunnelCommand& command, TunnelConfig current) {
+std::expected<TunnelConfig, std::string> apply(const TunnelCommand& command, const TunnelConfig& current) {
   if (Fault fault = ends_fault(command, current)) return std::unexpected(*std::move(fault));
   const bool fresh = !current.remote.is_set();
-  TunnelConfig tunnel = std::move(current);
+  TunnelConfig tunnel = current;
   if (command.remote) tunnel.remote = *command.remote;
   if (command.local) tunnel.local = *command.local;
   if (fresh) {

@@ -58,6 +58,7 @@ std::optional<uint32_t> parse_c_number(std::string_view text, int base, uint32_t
   }
   uint64_t value = 0;
   const char* end = text.data() + text.size();
+  // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): the end is given, as a pointer
   const auto [stop, error] = std::from_chars(text.data(), end, value, base);
   if (error != std::errc{} || stop != end || value > max) return std::nullopt;
   return static_cast<uint32_t>(value);

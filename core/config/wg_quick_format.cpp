@@ -76,7 +76,8 @@ void add_peer(std::string& out, const wg::PeerSnapshot& peer, const std::vector<
     add(out, "Endpoint", zoned_text(peer.endpoint, zone_name));
   } else {
     const auto named = std::ranges::find(by_name, peer.public_key, &WgPeer::public_key);
-    if (named != by_name.end()) add(out, "Endpoint", (*named)->endpoint->text());
+    const WgPeer* const from = named == by_name.end() ? nullptr : *named;
+    if (from != nullptr && from->endpoint) add(out, "Endpoint", from->endpoint->text());
   }
   if (peer.persistent_keepalive_s != 0) {
     add(out, "PersistentKeepalive", std::to_string(peer.persistent_keepalive_s));

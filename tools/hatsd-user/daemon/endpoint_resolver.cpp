@@ -51,12 +51,15 @@ void EndpointResolver::forget(const crypto::PublicKey& peer) {
   entries_.erase(peer);
 }
 
-void EndpointResolver::check(const std::vector<wg::PeerStatus>& peers) {
+void EndpointResolver::check(const std::vector<wg::PeerStatus>& peers,
+                             std::chrono::steady_clock::time_point now) {
   for (const wg::PeerStatus& peer : peers) {
     const auto found = entries_.find(peer.public_key);
     if (!peer.handshake_failing || found == entries_.end() || !found->second.last || found->second.asking)
       continue;
-    if (std::chrono::steady_clock::now() - found->second.asked < kResolveAgain) continue;
+    if (now - found->second.asked < kResolveAgain) continue;
+    // The peer may have roamed since: then the name's address, although told before, is worth a try.
+    if (peer.endpoint.is_set()) found->second.last = peer.endpoint;
     ask(peer.public_key);
   }
 }

@@ -6,8 +6,10 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/udp.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,8 +32,8 @@ class EndpointResolver {
   /// The peer is gone, or has got its endpoint from elsewhere.
   void forget(const crypto::PublicKey& peer);
   void forget_all() { entries_.clear(); }
-  /// Looks up again the names of peers whose handshakes fail, each at most every kResolveAgain.
-  void check(const std::vector<wg::PeerStatus>& peers);
+  /// Looks up again the names of peers whose handshakes fail, each at most every kResolveAgain (30 s).
+  void check(const std::vector<wg::PeerStatus>& peers, std::chrono::steady_clock::time_point now);
   [[nodiscard]] bool empty() const { return entries_.empty(); }
 
   struct Waiting {
@@ -45,8 +47,8 @@ class EndpointResolver {
  private:
   struct Entry {
     config::EndpointText name;
-    uint64_t generation = 0;  // answers to older questions are dropped
-    std::optional<Endpoint> last;
+    uint64_t generation = 0;       // answers to older questions are dropped
+    std::optional<Endpoint> last;  // the address that was told last, or does not answer now; unset: none yet
     std::string error;
     std::chrono::milliseconds delay{0};
     std::chrono::steady_clock::time_point asked{};

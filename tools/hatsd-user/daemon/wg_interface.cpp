@@ -224,7 +224,8 @@ int WgInterface::set_link(uint32_t mtu, bool up) {
 
 void WgInterface::check_names() {
   if (resolver_.empty()) return;
-  resolver_.check(around_.worker.call([this] { return tunnel_->device().peer_status(); }));
+  resolver_.check(around_.worker.call([this] { return tunnel_->device().peer_status(); }),
+                  std::chrono::steady_clock::now());
 }
 
 void WgInterface::check_routes() {

@@ -105,6 +105,16 @@ def test_hooks_run_in_order_with_the_interfaces_name():
         assert [line[3] for line in words] == ["down"] * 2 + ["unknown"] * 4 + ["gone"] * 2, words
 
 
+def test_what_a_preup_hook_has_set_on_the_device_stays_as_with_wg_addconf():
+    with World() as world:
+        more = Keys()
+        sides = Sides(world, interface_lines=f"Table = off\nPreUp = wg set %i peer {more.public} allowed-ips 10.77.0.0/16\n",
+                      allowed="10.9.0.0/24")
+        sides.left.hatsd("up", sides.left_file)
+        shown = sides.left.out("wg show wgl allowed-ips")
+        assert f"{more.public}\t10.77.0.0/16" in shown and "10.9.0.0/24" in shown, shown
+
+
 def test_a_failing_hook_names_its_line_and_leaves_nothing():
     with World() as world:
         sides = Sides(world, interface_lines="Table = off\nPostUp = exit 3\n")

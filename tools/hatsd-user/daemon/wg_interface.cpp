@@ -165,6 +165,7 @@ std::expected<void, std::string> WgInterface::set_fwmark(uint32_t mark) {
   if (const int error = set_mark(mark); error != 0) {
     return std::unexpected(errno_text("cannot set the firewall mark of the UDP sockets", error));
   }
+  update.replace_peers = false;  // `wg addconf`: peers of a PreUp hook stay (peers.md 4)
   return {};
 }
 

@@ -31,6 +31,8 @@ def test_each_fault_of_a_file_has_its_own_message_with_its_line():
         (good.replace("0.0.0.0/0", "0.0.0.0/33"), f"wgx.conf:{line['AllowedIPs']}: AllowedIPs:", "33"),
         (good.replace("51821", "65536"), f"wgx.conf:{line['ListenPort']}: ListenPort:", "65535"),
         (good.replace("[Peer]", "[Peeer]"), f"wgx.conf:{line['[Peer]']}:", "[Peer]"),
+        (good.replace("51821", "no-such-service"), f"wgx.conf:{line['ListenPort']}: ListenPort:", "no service"),
+        (good.replace("Table = off", "Table = no-such-table"), f"wgx.conf:{line['Table']}: Table:", "no routing table"),
         (good.replace("192.0.2.2:51822", "192.0.2.2"), f"wgx.conf:{line['Endpoint']}: Endpoint:", "port"),
     ]
     with World() as world:

@@ -43,7 +43,7 @@ namespace {
 /// Two files cannot both be brought up: the same interface, or one port for both.
 AppResult<void> check_pair(const InterfaceFile& earlier, const InterfaceFile& file) {
   if (earlier.name == file.name) {
-    return fail(file.path + ": " + earlier.path + " is the same interface", kExitUsage);
+    return fail(file.path + ":1: " + earlier.path + " is the same interface; give one of them", kExitUsage);
   }
   const auto& port = file.config.listen_port;
   if (port.value_or(0) == 0 || port != earlier.config.listen_port) return {};

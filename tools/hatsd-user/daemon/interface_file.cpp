@@ -10,6 +10,8 @@
 #include "core/config/wg_quick.hpp"
 #include "crypto/secret.hpp"
 #include "tools/hatsd-user/quick/dsfield_file.hpp"
+#include "tools/hatsd-user/quick/rt_tables.hpp"
+#include "tools/hatsd-user/quick/service_port.hpp"
 
 namespace hats::app {
 
@@ -118,6 +120,25 @@ std::optional<ConfigError> route_fault(const config::InterfaceConfig& config) {
   return std::nullopt;
 }
 
+/// Names that this host does not know: of a service, of routing tables.
+std::optional<ConfigError> name_fault(const config::InterfaceConfig& config) {
+  if (!config.listen_service.empty() && !service_port(config.listen_service)) {
+    return ConfigError{
+        config.listen_port_line, "ListenPort",
+        "'" + config.listen_service +
+            "' is no service that this host knows; a port is a number, 0 to 65535, or a name in "
+            "/etc/services"};
+  }
+  const config::RouteTable& table = config.table;
+  if (table.kind == config::RouteTable::Kind::table && !routing_table(table.table)) {
+    return ConfigError{table.line, "Table",
+                       "'" + table.table +
+                           "' is no routing table: auto, off, a number from 1 to 4294967295, or a name in "
+                           "/etc/iproute2/rt_tables"};
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 SharedTexts::SharedTexts(std::vector<config::SourceText> texts)
@@ -189,6 +210,7 @@ AppResult<InterfaceFile> parsed_interface_file(std::string name, std::string pat
                                                ConfigResult<config::InterfaceConfig> config) {
   if (!config) return fail(config.error().text(path), kExitUsage);
   if (const auto fault = route_fault(*config)) return fail(fault->text(path), kExitUsage);
+  if (const auto fault = name_fault(*config)) return fail(fault->text(path), kExitUsage);
   return InterfaceFile{.name = std::move(name),
                        .path = std::move(path),
                        .found = std::move(found),

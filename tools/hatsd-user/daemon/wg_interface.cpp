@@ -1,6 +1,6 @@
 #include "tools/hatsd-user/daemon/wg_interface.hpp"
 
-#include <netdb.h>
+#include <spdlog/spdlog.h>
 
 #include <cerrno>
 #include <chrono>
@@ -12,6 +12,7 @@
 #include "tools/hatsd-user/control/status_json.hpp"
 #include "tools/hatsd-user/quick/link_mtu.hpp"
 
+#include "tools/hatsd-user/quick/service_port.hpp"
 namespace hats::app {
 
 namespace {
@@ -36,21 +37,6 @@ std::string port_fault(uint16_t port, int error) {
 
 std::string unknown_service(const std::string& service) {
   return "'" + service + "' is neither a port nor a known service";
-}
-
-/// The number of a UDP service name; nullopt if there is none.
-std::optional<uint16_t> service_port(const std::string& service) {
-  addrinfo hints{};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_DGRAM;
-  hints.ai_flags = AI_PASSIVE;
-  addrinfo* found = nullptr;
-  if (getaddrinfo(nullptr, service.c_str(), &hints, &found) != 0) return std::nullopt;
-  const uint16_t port = found->ai_family == AF_INET
-                            ? reinterpret_cast<const sockaddr_in*>(found->ai_addr)->sin_port
-                            : reinterpret_cast<const sockaddr_in6*>(found->ai_addr)->sin6_port;
-  freeaddrinfo(found);
-  return ntohs(port);
 }
 
 }  // namespace

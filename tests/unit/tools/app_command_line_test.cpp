@@ -1,6 +1,10 @@
 // The command line: words and environment to a command, and which file a word means (DESIGN.md 7).
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -8,6 +12,7 @@
 #include <map>
 
 #include "tools/hatsd-user/cli/cli.hpp"
+#include "tools/hatsd-user/cli/commands.hpp"
 #include "tools/hatsd-user/cli/config_lookup.hpp"
 
 namespace hats::app {
@@ -217,6 +222,40 @@ TEST_F(ConfigLookupTest, NetworkdAndNetplanAreLookedThroughAfterTheFoldersOfFile
   loaded = load_config(networkd + "/10-x.netdev", warnings, folders);
   ASSERT_TRUE(loaded) << loaded.error().message;
   EXPECT_EQ(loaded->front().config.tunnel->tunnel.remote.text(), "192.0.2.2");
+}
+
+TEST_F(ConfigLookupTest, NamesThatThisHostDoesNotKnowAreFaultsOfConfiguration) {
+  const std::pair<const char*, const char*> faults[] = {
+      {"Table = no-such-table\n", "a.conf:2: Table: 'no-such-table' is no routing table"},
+      {"ListenPort = no-such-service\n", "a.conf:2: ListenPort: 'no-such-service' is no service"}};
+  for (const auto& [line, expected] : faults) {
+    const std::string path = folders.own + "/a.conf";
+    std::ofstream(path) << "[Interface]\n" << line;
+    std::vector<std::string> warnings;
+    const auto refused = load_config(path, warnings, folders);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().exit_code, 2);
+    EXPECT_NE(refused.error().message.find(expected), std::string::npos) << refused.error().message;
+  }
+}
+
+TEST(CommandTest, NoCommandThatReadsOrMakesKeysCanLeaveACoreDump) {
+  for (const Command command : {Command::up, Command::check, Command::reload}) {
+    CommandLine line;
+    line.command = command;
+    line.names = {"/nowhere/a.conf"};
+    const pid_t child = fork();
+    if (child == 0) {
+      rlimit limit{1, 1};
+      const int code = run_command(line);
+      const bool good = code != 0 && prctl(PR_GET_DUMPABLE) == 0 && getrlimit(RLIMIT_CORE, &limit) == 0 &&
+                        limit.rlim_cur == 0;
+      _exit(good ? 0 : 1);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    EXPECT_EQ(status, 0) << static_cast<int>(command);
+  }
 }
 
 TEST_F(ConfigLookupTest, SourcesSurviveTheWayOverTheControlSocket) {

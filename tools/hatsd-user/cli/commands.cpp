@@ -24,6 +24,7 @@
 #include "tools/hatsd-user/daemon/launch.hpp"
 #include "tools/hatsd-user/daemon/local_host.hpp"
 #include "tools/hatsd-user/daemon/log.hpp"
+#include "tools/hatsd-user/daemon/privileges.hpp"
 #include "tools/hatsd-user/quick/file_guard.hpp"
 #include "tools/hatsd-user/quick/host_setup.hpp"
 #include "tools/hatsd-user/quick/link_mtu.hpp"
@@ -273,9 +274,16 @@ int run_pubkey() {
   return print_key(crypto::public_key_of(key).bytes, false);
 }
 
+bool reads_or_makes_keys(Command command) {
+  constexpr Command kSuch[] = {Command::up,     Command::check,  Command::reload,
+                               Command::genkey, Command::genpsk, Command::pubkey};
+  return std::ranges::find(kSuch, command) != std::end(kSuch);
+}
+
 }  // namespace
 
 int run_command(const CommandLine& line) {
+  if (reads_or_makes_keys(line.command)) forbid_core_dumps();
   if (!crypto::initialise()) return complain({"no randomness: libsodium cannot start"});
   set_up_log(LogTo::standard_error, LogLevel::warning);
   switch (line.command) {

@@ -10,10 +10,14 @@
 
 namespace hats::app {
 
-void protect_secrets() noexcept {
+void forbid_core_dumps() noexcept {
   const rlimit none{0, 0};
   (void)setrlimit(RLIMIT_CORE, &none);
   (void)prctl(PR_SET_DUMPABLE, 0);
+}
+
+void protect_secrets() noexcept {
+  forbid_core_dumps();
   // Keys must not reach swap. Pages are locked as they are touched, so that big tables that stay empty cost
   // nothing. Only where the limit can be lifted: else a later allocation would fail for being locked.
   const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};

@@ -6,7 +6,9 @@
 
 namespace hats::app {
 
-/// No core dumps, no ptrace by others, memory locked where the limits allow it. Before any key is read.
+/// No core dumps, no ptrace by others. Before any key is read.
+void forbid_core_dumps() noexcept;
+/// That, and memory locked where the limits allow it. For a process that stays.
 void protect_secrets() noexcept;
 
 /// Keeps CAP_NET_ADMIN and CAP_NET_BIND_SERVICE of those that the process has, and CAP_NET_RAW with

@@ -1,5 +1,6 @@
 // HostSetup in a namespace of its own: the order of up and down, and that nothing is left.
 #include <fcntl.h>
+#include <net/if.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -258,6 +259,17 @@ TEST_F(HostSetupTest, SaveConfigWritesWhatTheInterfaceHasNow) {
   EXPECT_EQ(status.st_uid, 12U);
   EXPECT_EQ(status.st_gid, 34U);
   EXPECT_TRUE(std::filesystem::is_symlink(path("link.conf")));
+}
+
+TEST_F(HostSetupTest, SaveConfigNamesTheZoneOfALinkLocalEndpoint) {
+  const std::string index = std::to_string(if_nametoindex("up0"));
+  const auto conf = file("Address = 10.9.0.1/24\nTable = off\nSaveConfig = true\n",
+                         peer("10.50.0.0/16", "[fe80::1%" + index + "]:51820"));
+  make_device();
+  auto host = setup(conf);
+  ASSERT_TRUE(host.up(device));
+  host.before_delete(&device);
+  EXPECT_EQ(with(read(conf), "Endpoint = [fe80::1%up0]:51820\n"), "");
 }
 
 TEST_F(HostSetupTest, SaveConfigWithoutADeviceKeepsTheFile) {

@@ -30,7 +30,12 @@ std::expected<void, std::string> save_config(const std::string& file, const conf
   struct stat status{};
   if (stat(target.c_str(), &status) == 0) owner = FileOwner{status.st_uid, status.st_gid};
 
-  std::string text = config::format_wg_quick(config, device, live);
+  // By its name: after the next boot the index may be another link's.
+  const auto zone_name = [&](uint32_t scope) {
+    const auto link = netlink.link(scope);
+    return link ? link->name : std::string();
+  };
+  std::string text = config::format_wg_quick(config, device, live, zone_name);
   const auto replaced = replace_file(target.string(), text, owner);
   const std::span<char> bytes(text);
   crypto::wipe({reinterpret_cast<uint8_t*>(bytes.data()), bytes.size()});

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Endpoints that move: roaming of both families, NAT, sources that vanish (formats.md 6.6; the kernel's netns.sh)."""
+import json
 import time
 
 import harness
-from harness import Keys, Pair, World, need, until, wg_quick_file
+from harness import HATSD, Keys, Pair, World, command, need, until, wg_quick_file
 
 
 def endpoint(host, name):
@@ -41,6 +42,32 @@ def test_an_endpoint_moves_between_families():
         pair.left.run(["wg", "set", "wgl", "peer", pair.right_keys.public, "endpoint", "192.0.2.2:51822"])
         pair.left.ping("10.9.0.2", 2)
         until(lambda: endpoint(pair.right, "wgr") == "192.0.2.1:51821", what="the peer follows to IPv4")
+
+
+def test_an_endpoint_whose_name_has_no_address_yet_is_looked_up_until_it_has():
+    with World() as world:
+        pair = Pair(world, start=False)
+        pair.right.hatsd("up", pair.right_file)
+        hosts = world.file("hosts", "127.0.0.1 localhost\n", mode=0o644)
+        command(f"mount --bind {hosts} /etc/hosts")
+        try:
+            pair.left.hatsd("up", world.file("wgl.conf", wg_quick_file(
+                pair.left_keys, "10.9.0.1/24", 51821, pair.right_keys, "later.invalid:51822",
+                interface_lines="Table = off\nMTU = 1468\n")))
+
+            def shown():
+                return json.loads(pair.left.out([HATSD, "show", "--json", "wgl"]))["interfaces"][0]
+            assert shown()["peers"][0]["waiting"]["name"] == "later.invalid:51822", shown()
+            assert shown()["warnings"] == [], shown()
+            with open(hosts, "a") as text:
+                text.write("192.0.2.2 later.invalid\n")
+            until(lambda: "waiting" not in shown()["peers"][0], 30, what="the name is found")
+            pair.left.ping("10.9.0.2")
+            # now that the path is known, it is told that the file's MTU does not fit it
+            assert shown()["warnings"] == [
+                "mtu 1468 needs 1528-byte packets on a 1500-byte path; 1440 avoids fragmentation"], shown()
+        finally:
+            command("umount /etc/hosts")
 
 
 def test_a_changed_listen_port_is_followed():

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """The guide's file, brought up on two hosts: traffic of both families inside and outside, sizes, counters."""
+import json
 import re
 import time
 
 import harness
-from harness import Pair, World, command, iperf, need, until
+from harness import HATSD, Pair, World, command, iperf, need, until
 
 
 def test_the_guides_file_carries_ping_both_ways_over_ipv4():
@@ -89,6 +90,14 @@ def test_show_tells_what_the_path_to_a_peer_carries():
         pair.left.run("ip route add 192.0.2.2/32 dev eth0 mtu 1400")
         shown = pair.left.hatsd("show", "wgl").stdout
         assert "path: 1400 bytes, as the kernel's route has it; packets above 1340 bytes travel in fragments" in shown, shown
+        # and where the MTU no longer fits, one warning gives both numbers and the better value, as long as it is true
+
+        def warnings():
+            return json.loads(pair.left.out([HATSD, "show", "--json", "wgl"]))["interfaces"][0]["warnings"]
+        wanted = "mtu 1420 needs 1480-byte packets on a 1400-byte path; 1340 avoids fragmentation"
+        until(lambda: warnings() == [wanted], what="the narrower path is warned of")
+        pair.left.run("ip route del 192.0.2.2/32 dev eth0")
+        until(lambda: warnings() == [], what="the warning is taken back")
 
 
 def test_show_tells_why_the_host_refuses_to_send():

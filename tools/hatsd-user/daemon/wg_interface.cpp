@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -11,8 +12,8 @@
 #include "core/config/wg_quick_diff.hpp"
 #include "tools/hatsd-user/control/status_json.hpp"
 #include "tools/hatsd-user/quick/link_mtu.hpp"
-
 #include "tools/hatsd-user/quick/service_port.hpp"
+
 namespace hats::app {
 
 namespace {
@@ -51,6 +52,7 @@ WgInterface::WgInterface(Options options, const Surroundings& around, Ended ende
         wg::DeviceUpdate device;
         device.peers.push_back(std::move(update));
         apply(device);
+        check_paths();
       }) {}
 
 AppResult<std::unique_ptr<WgInterface>> WgInterface::create(const Options& options,
@@ -151,7 +153,6 @@ std::expected<void, std::string> WgInterface::set_fwmark(uint32_t mark) {
   if (const int error = set_mark(mark); error != 0) {
     return std::unexpected(errno_text("cannot set the firewall mark of the UDP sockets", error));
   }
-  update.replace_peers = false;  // `wg addconf`: peers of a PreUp hook stay (peers.md 4)
   return {};
 }
 
@@ -164,6 +165,7 @@ void WgInterface::watch_names(const config::InterfaceConfig& config) {
 
 std::expected<void, ConfigError> WgInterface::configure(const config::InterfaceConfig& config) {
   wg::DeviceUpdate update = config.device_update();
+  update.replace_peers = false;  // `wg addconf`: peers of a PreUp hook stay (peers.md 4)
   if (!config.listen_service.empty()) {
     const auto port = service_port(config.listen_service);
     if (!port) {
@@ -224,6 +226,26 @@ void WgInterface::check_routes() {
     if (still_good) continue;
     around_.worker.call([&] { tunnel_->forget_source(peer.public_key); });
   }
+  check_paths();
+}
+
+void WgInterface::check_paths() {
+  std::vector<Endpoint> endpoints;
+  if (is_up()) {
+    for (const wg::PeerStatus& peer :
+         around_.worker.call([this] { return tunnel_->device().peer_status(); })) {
+      if (peer.endpoint.is_set() && endpoints.size() < kMostPathsShown) endpoints.push_back(peer.endpoint);
+    }
+  }
+  std::string text = path_warning(around_.netlink, mtu(), endpoints, fwmark_).value_or("");
+  if (text == path_warning_) return;
+  path_warning_ = std::move(text);
+  if (!path_warning_.empty() && !is_standing(path_warning_)) spdlog::warn("{}: {}", name(), path_warning_);
+}
+
+bool WgInterface::is_standing(const std::string& text) const {
+  return std::ranges::any_of(
+      warnings(), [&](const std::string& warning) { return warning.find(text) != std::string::npos; });
 }
 
 nlohmann::json WgInterface::status() {
@@ -245,6 +267,8 @@ nlohmann::json WgInterface::status() {
     paths.push_back(peer.endpoint.is_set() ? path_mtu(around_.netlink, peer.endpoint, fwmark_)
                                            : std::nullopt);
   }
+  std::vector<std::string> standing = warnings();
+  if (!path_warning_.empty() && !is_standing(path_warning_)) standing.push_back(path_warning_);
   return status_json({.name = current_name(),
                       .id = id(),
                       .file = file(),
@@ -262,7 +286,7 @@ nlohmann::json WgInterface::status() {
                       .loop = around_.worker.loop_counters(),
                       .waiting = resolver_.waiting(),
                       .path_mtus = std::move(paths),
-                      .warnings = warnings()});
+                      .warnings = std::move(standing)});
 }
 
 }  // namespace hats::app

@@ -33,7 +33,8 @@ class WgInterface final : public Interface, public UapiTarget {
   int uapi_set(wg::DeviceUpdate update) override;
   wg::DeviceSnapshot uapi_get() override;
 
-  /// Forgets sticky sources that the routing table no longer agrees with (formats.md 6.6).
+  /// Forgets sticky sources that the routing table no longer agrees with (formats.md 6.6), and looks whether
+  /// the MTU still fits the paths.
   void check_routes() override;
   void check_names() override;
   [[nodiscard]] nlohmann::json status() override;
@@ -48,6 +49,11 @@ class WgInterface final : public Interface, public UapiTarget {
   int ensure_sockets();
   void apply(const wg::DeviceUpdate& update);
   void watch_names(const config::InterfaceConfig& config);
+  /// Warns once if the MTU has become too large for a path, which a route or a name may lead elsewhere now
+  /// (formats.md 7), and takes the warning back when it fits again.
+  void check_paths();
+  /// Whether a standing warning, such as the host set-up's of the file's MTU, says so already.
+  [[nodiscard]] bool is_standing(const std::string& text) const;
   /// A device that comes up has sockets.
   int set_link(uint32_t mtu, bool up) override;
 
@@ -58,6 +64,7 @@ class WgInterface final : public Interface, public UapiTarget {
   uint16_t bound_port_ = 0;  // 0: no sockets yet
   uint32_t fwmark_ = 0;
   transport::UdpFeatures udp_features_;
+  std::string path_warning_;  // "": every path is wide enough
 };
 
 }  // namespace hats::app

@@ -251,6 +251,15 @@ TEST_F(AtomicFileTest, AFileIsReplacedWithMode0600AndNothingElseIsLeft) {
   EXPECT_EQ(std::distance(fs::directory_iterator(dir_), fs::directory_iterator()), 1);
 }
 
+TEST_F(AtomicFileTest, AFileOfAnySizeIsReadWhole) {
+  for (const size_t size : {size_t{0}, size_t{1}, size_t{4'096}, size_t{4'097}, size_t{1'000'000}}) {
+    std::string text;
+    while (text.size() < size) text += std::to_string(text.size()) + ' ';
+    text.resize(size);
+    EXPECT_TRUE(read_whole_file(write("a.conf", text)) == text) << size;
+  }
+}
+
 TEST_F(AtomicFileTest, AFailureLeavesTheOldFileAndNoTemporaryOne) {
   fs::create_directory(dir_ / "a.conf");
   write("a.conf/inside", "x");  // a folder with something in it cannot be replaced

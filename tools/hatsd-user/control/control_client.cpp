@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <memory>
 
+#include "crypto/secret.hpp"
 #include "tools/hatsd-user/control/local_socket.hpp"
 #include "tools/hatsd-user/quick/run_directory.hpp"
 
@@ -31,15 +32,24 @@ AppResult<std::vector<std::string>> control_sockets() {
   return out;
 }
 
+/// 0 or errno.
+int send_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t count = send(fd, text.data(), text.size(), MSG_NOSIGNAL);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return errno;
+    text.remove_prefix(static_cast<size_t>(count));
+  }
+  return 0;
+}
+
 /// One request and its reply over a connected socket.
 AppResult<json> exchange(int fd, const std::string& socket, const json& request) {
-  const std::string line = request.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
-  for (size_t sent = 0; sent < line.size();) {
-    const ssize_t count = send(fd, line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return fail(errno_text(socket, errno));
-    sent += static_cast<size_t>(count);
-  }
+  std::string line = request.dump(-1, ' ', false, json::error_handler_t::replace);
+  line += '\n';
+  const int error = send_all(fd, line);
+  crypto::wipe({reinterpret_cast<uint8_t*>(line.data()), line.size()});  // `reload` sends files with keys
+  if (error != 0) return fail(errno_text(socket, error));
   std::string reply;
   std::array<char, 65'536> buffer;
   while (!reply.ends_with('\n')) {

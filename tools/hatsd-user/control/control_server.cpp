@@ -43,12 +43,12 @@ class ControlServer::Session : public std::enable_shared_from_this<Session> {
     boost::asio::async_read_until(socket_, boost::asio::dynamic_buffer(request_, kMaxControlRequest), '\n',
                                   [self = shared_from_this()](boost::system::error_code error, size_t size) {
                                     if (!error && *self->target_ != nullptr)
-                                      self->handle(self->request_.substr(0, size));
+                                      self->handle(std::string_view(self->request_).substr(0, size));
                                   });
   }
 
  private:
-  void handle(const std::string& line) {
+  void handle(std::string_view line) {
     const json request = json::parse(line, nullptr, false);
     const auto field = [&](const char* name) {
       const auto found = request.find(name);

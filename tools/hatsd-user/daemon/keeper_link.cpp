@@ -32,6 +32,7 @@ KeeperLink::KeeperLink(Daemon& daemon, transport::UniqueFd channel, std::vector<
       readable_(daemon.io(), channel_.get()),
       files_(std::move(files)),
       settings_(settings) {
+  for (InterfaceFile& file : files_) file.sources.wipe();  // parsed already
   (void)send_message(channel_.get(), {{"say", "created"}});
   wait();
 }
@@ -125,7 +126,10 @@ json KeeperLink::reconfigure(Interface& interface) {
   auto next = parse_interface_file(file->name, file->path, file->found, reloading_[interface.name()].sources);
   if (!next) return {{"error", next.error().message}};
   const auto done = interface.reconfigure(file->config, next->config);
-  if (done) *file = std::move(*next);
+  if (done) {
+    next->sources.wipe();
+    *file = std::move(*next);
+  }
   return outcome(done);
 }
 
@@ -152,6 +156,7 @@ void KeeperLink::reload(Interface& interface, InterfaceSources sources,
 void KeeperLink::finish_reload(const std::string& name, const json& message) {
   auto reload = reloading_.extract(name);
   if (!reload) return;
+  reload.mapped().sources.wipe();
   const std::string error = message.value("error", "");
   reload.mapped().done(error.empty() ? AppResult<void>()
                                      : fail(error, message.value("exit_code", kExitFailure)));

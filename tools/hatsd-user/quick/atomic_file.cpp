@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "crypto/secret.hpp"
+
 namespace hats::app {
 namespace {
 
@@ -26,6 +28,18 @@ int fill(int fd, std::string_view text, const std::optional<FileOwner>& owner) {
   if (owner && fchown(fd, owner->user, owner->group) != 0) return errno;
   if (const int error = write_all(fd, text); error != 0) return error;
   return fsync(fd) == 0 ? 0 : errno;
+}
+
+/// A std::string that grows gives its old memory back as it is; this one wipes it first.
+void append(std::string& text, std::span<const char> more) {
+  if (text.size() + more.size() > text.capacity()) {
+    std::string bigger;
+    bigger.reserve(2 * (text.size() + more.size()));
+    bigger = std::string_view(text);
+    crypto::wipe({reinterpret_cast<uint8_t*>(text.data()), text.size()});
+    text = std::move(bigger);
+  }
+  text.append(more.data(), more.size());
 }
 
 }  // namespace
@@ -62,9 +76,10 @@ std::expected<std::string, int> read_whole_file(const std::string& path) {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) error = errno;
     if (n <= 0) break;
-    text.append(buffer.data(), static_cast<size_t>(n));
+    append(text, std::span<const char>(buffer).first(static_cast<size_t>(n)));
   }
   close(fd);
+  crypto::wipe({reinterpret_cast<uint8_t*>(buffer.data()), buffer.size()});
   if (error != 0) return std::unexpected(error);
   return text;
 }

@@ -20,7 +20,7 @@ struct FileOwner {
 [[nodiscard]] std::expected<void, int> replace_file(const std::string& path, std::string_view text,
                                                     std::optional<FileOwner> owner = {});
 
-/// The whole file; the error is an errno value.
+/// The whole file; the error is an errno value. It may hold secrets: no copy but the result is left behind.
 [[nodiscard]] std::expected<std::string, int> read_whole_file(const std::string& path);
 
 }  // namespace hats::app

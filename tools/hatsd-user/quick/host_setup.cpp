@@ -6,10 +6,10 @@
 #include <cctype>
 #include <cerrno>
 #include <cstring>
-#include <sstream>
 #include <utility>
 
 #include "core/config/mtu_advice.hpp"
+#include "crypto/secret.hpp"
 #include "tools/hatsd-user/quick/atomic_file.hpp"
 #include "tools/hatsd-user/quick/command.hpp"
 #include "tools/hatsd-user/quick/dns.hpp"
@@ -308,21 +308,22 @@ HostSetup::Done HostSetup::interrupted() const {
 
 /// The line of a key that the parsed value does not carry: the last one, which is the one that counts.
 int HostSetup::line_of(const char* key) const {
-  const auto text = read_whole_file(file_);
+  auto text = read_whole_file(file_);
   if (!text) return 1;
-  std::istringstream lines(*text);
   const std::string_view wanted(key);
   int number = 0, found = 1;
-  for (std::string line; std::getline(lines, line);) {
+  for (std::string_view left = *text; !left.empty();) {
     ++number;
-    const size_t start = std::min(line.find_first_not_of(" \t"), line.size());
-    const std::string_view rest = std::string_view(line).substr(start);
+    const std::string_view line = left.substr(0, left.find('\n'));
+    left.remove_prefix(std::min(left.size(), line.size() + 1));
+    const std::string_view rest = line.substr(std::min(line.find_first_not_of(" \t"), line.size()));
     const bool same = rest.size() > wanted.size() && std::equal(wanted.begin(), wanted.end(), rest.begin(),
                                                                 [](unsigned char a, unsigned char b) {
                                                                   return std::tolower(a) == std::tolower(b);
                                                                 });
     if (same && rest.find_first_not_of(" \t", wanted.size()) == rest.find('=')) found = number;
   }
+  crypto::wipe({reinterpret_cast<uint8_t*>(text->data()), text->size()});
   return found;
 }
 

@@ -273,6 +273,16 @@ def test_the_userspace_contract_of_wg_quick_is_kept():
         assert process.wait(10) == 0
 
 
+def test_a_kernel_module_that_serves_the_same_tunnel_draws_a_warning():
+    with World() as world:
+        pair = Pair(world, start=False)
+        pair.left.run(["unshare", "--mount", "bash", "-c", "mount -t tmpfs none /sys/module && mkdir /sys/module/wireguard"
+                       f" && {HATSD} up {pair.left_file}"])
+        assert "wireguard module" in pair.left.hatsd("show", "wgl").stdout
+        pair.right.hatsd("up", pair.right_file)
+        assert "wireguard module" not in pair.right.hatsd("show", "wgr").stdout or os.path.exists("/sys/module/wireguard")
+
+
 def test_a_process_keeps_few_capabilities_and_cannot_be_dumped():
     with World() as world:
         Pair(world)

@@ -94,6 +94,19 @@ TEST_F(RoamingTest, RepliesLeaveFromTheAddressThePeerReached) {
   EXPECT_FALSE(world.last(1, Kind::data).source.address.is_set());
 }
 
+TEST_F(RoamingTest, AnEndpointThatIsSetForgetsTheSourceOfTheOldOne) {
+  world.send(1, 0);
+  ASSERT_TRUE(world.last(1, Kind::data).source.address.is_set());
+  wg::PeerUpdate moved;
+  moved.public_key = world.node(0).public_key;
+  moved.endpoint = world.node(0).address;
+  wg::DeviceUpdate update;
+  update.peers.push_back(std::move(moved));
+  world.apply(1, update);
+  world.send(1, 0);
+  EXPECT_FALSE(world.last(1, Kind::data).source.address.is_set());
+}
+
 TEST_F(RoamingTest, BothEndsMayMoveOneAfterTheOther) {
   for (uint8_t i = 10; i < 20; ++i) {
     const size_t mover = i % 2;

@@ -196,6 +196,15 @@ TEST_F(TimersTest, UnansweredDataBringsANewHandshakeAfterFifteenSeconds) {
   EXPECT_LT(times[0] - sent, paper::kNewHandshakeAfter + paper::kMaxJitter);
 }
 
+TEST_F(TimersTest, ThatHandshakeLeavesItsSourceAddressToTheHost) {
+  cut_line(1);
+  world.send(0, 1);
+  EXPECT_TRUE(world.last(0, Kind::data).source.address.is_set()) << "sticky at first";
+  world.advance(seconds(16));
+  ASSERT_EQ(world.count(0, Kind::initiation), 1U);
+  EXPECT_FALSE(world.last(0, Kind::initiation).source.address.is_set());
+}
+
 TEST_F(TimersTest, FifteenSecondsRunFromTheFirstUnansweredPacket) {
   cut_line(1);
   const BootTime first = world.time();

@@ -32,10 +32,13 @@ std::string reduce_capabilities(bool raw_tunnels) {
   const bool net_raw = raw_tunnels && capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_RAW) != 0;
   const bool may_bound = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) != 0;
   capng_clear(CAPNG_SELECT_BOTH);
-  const auto both = static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED);
-  if (net_admin) capng_update(CAPNG_ADD, both, CAP_NET_ADMIN);
-  if (net_raw) capng_update(CAPNG_ADD, both, CAP_NET_RAW);
-  if (bind_service) capng_update(CAPNG_ADD, both, CAP_NET_BIND_SERVICE);
+  const auto keep = [](unsigned capability) {
+    capng_update(CAPNG_ADD, CAPNG_EFFECTIVE, capability);
+    capng_update(CAPNG_ADD, CAPNG_PERMITTED, capability);
+  };
+  if (net_admin) keep(CAP_NET_ADMIN);
+  if (net_raw) keep(CAP_NET_RAW);
+  if (bind_service) keep(CAP_NET_BIND_SERVICE);
   if (capng_apply(may_bound ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS) != 0) {
     return "cannot drop capabilities";
   }

@@ -100,6 +100,10 @@ class Node {
   /// fragmented. `inner_headers`: as much of the inner packet as is at hand.
   void send_refused(Now now, TunnelId tunnel, ByteView inner_headers, uint32_t inner_size);
 
+  /// The kernel did not send an outer packet for another reason (no route, a filter): it counts as sent no
+  /// longer. `inner_size`: bytes of the inner packet.
+  void send_failed(TunnelId tunnel, uint32_t inner_size) noexcept;
+
   // ---- In: outer packets to inner IP packets ----
   void plan_inbound(Now now, std::span<const Received> received, InboundBatch& batch) noexcept;
   /// Verifies GRE checksums and tells merged packets by their inner checksum. Pure; any thread.

@@ -227,13 +227,18 @@ void Node::commit_outbound(Now, OutboundBatch& batch) noexcept {
   }
 }
 
-void Node::send_refused(Now now, TunnelId id, ByteView inner_headers, uint32_t inner_size) {
+void Node::send_failed(TunnelId id, uint32_t inner_size) noexcept {
   Tunnel* tunnel = impl_->find(id);
   if (!tunnel) return;
-  // It was counted as sent.
   TunnelCounters& counters = tunnel->counters;
   counters.tx_packets -= std::min<uint64_t>(counters.tx_packets, 1);
   counters.tx_bytes -= std::min<uint64_t>(counters.tx_bytes, inner_size);
+}
+
+void Node::send_refused(Now now, TunnelId id, ByteView inner_headers, uint32_t inner_size) {
+  Tunnel* tunnel = impl_->find(id);
+  if (!tunnel) return;
+  send_failed(id, inner_size);
   Impl::drop(*tunnel, DropReason::tx_too_big, now);
   const auto inner = examine(inner_headers, inner_size, tunnel->config.kind);
   if (!inner) return;

@@ -256,6 +256,21 @@ TEST(EncapPathMtuTest, ASenderWhosePacketTheKernelRefusedIsToldTheRoutesMtu) {
   expect_error(told[0], 3, 4, 1'376, inner);
 }
 
+TEST(EncapPathMtuTest, WhatTheKernelDidNotSendDoesNotCountAsSent) {
+  PathTunnel t(TunnelConfig{}, 1'500);
+  expect_sent(t, inner_of(true, 400), SendMode::dont_fragment);
+  expect_sent(t, inner_of(true, 1'000), SendMode::dont_fragment);
+  ASSERT_EQ(t.status().counters.tx_packets, 2u);
+  t.node.send_failed(t.tunnel, 400);
+  EXPECT_EQ(t.status().counters.tx_packets, 1u);
+  EXPECT_EQ(t.status().counters.tx_bytes, 1'000u);
+  EXPECT_EQ(t.drops(DropReason::tx_too_big), 0u);
+  EXPECT_TRUE(errors(t).empty());
+  t.node.send_failed(99, 400);
+  for (int i = 0; i < 3; ++i) t.node.send_failed(t.tunnel, 1'000);
+  EXPECT_EQ(t.status().counters.tx_packets, 0u) << "never below nothing";
+}
+
 TEST(EncapPathMtuTest, ARefusalIsQuotedFromAsMuchAsIsAtHand) {
   PathTunnel t(of_kind(Kind::sit), 1'400);
   const Bytes inner = inner_of(false, 1'480), head(inner.begin(), inner.begin() + 60);

@@ -30,17 +30,22 @@ constexpr Family family_of(Channel channel) {
 // What a failed send brings back: whose packet it was, and where the inner packet begins in its head.
 struct Cookie {
   encap::TunnelId tunnel = 0;
-  uint32_t generation = 0;  // 24 bits of it
-  uint32_t inner_offset = 0;
+  uint32_t generation = 0;    // 24 bits of it
+  uint32_t inner_offset = 0;  // at most that of a whole GRE header behind an encapsulation limit: 7 bits
+  bool control = false;       // not of a packet of the TUN: a keepalive, or the answer to one
 };
 constexpr uint64_t pack(const Cookie& cookie) {
-  return cookie.tunnel | uint64_t{cookie.generation & 0xff'ffff} << 32 | uint64_t{cookie.inner_offset} << 56;
+  return cookie.tunnel | uint64_t{cookie.generation & 0xff'ffff} << 32 | uint64_t{cookie.inner_offset} << 56 |
+         uint64_t{cookie.control} << 63;
 }
 constexpr Cookie unpack(uint64_t cookie) {
   return {.tunnel = static_cast<encap::TunnelId>(cookie),
           .generation = static_cast<uint32_t>(cookie >> 32) & 0xff'ffff,
-          .inner_offset = static_cast<uint32_t>(cookie >> 56)};
+          .inner_offset = static_cast<uint32_t>(cookie >> 56) & 0x7f,
+          .control = (cookie >> 63) != 0};
 }
+
+constexpr uint64_t kControlCookie = pack({.control = true});  // until send() knows whose it is
 
 /// The destination options header with an encapsulation limit (RFC 2473 4.1.1), as the kernel writes it. It
 /// is part of what a socket of protocol 60 sends, because with an option of the socket (IPV6_DSTOPTS) the
@@ -234,7 +239,8 @@ void RawHub::send(const encap::OutPacket& packet, ByteView head, RawSend send) {
   if (!head.empty()) std::memcpy(&send.head[send.head_size], head.data(), head.size());
   send.cookie = pack({.tunnel = packet.tunnel,
                       .generation = tunnels_[packet.tunnel].generation,
-                      .inner_offset = send.head_size + packet.inner_offset});
+                      .inner_offset = send.head_size + packet.inner_offset,
+                      .control = send.cookie == kControlCookie});
   send.head_size += static_cast<uint32_t>(head.size());
   send.to = packet.to;
   send.from = packet.from;
@@ -259,17 +265,17 @@ void RawHub::send_pieces(Now now, encap::TunnelId id, std::span<TunRead> reads) 
   out_.clear();
 }
 
-void RawHub::on_raw_send_failed(Part part, const RawSend& send, int error, Now now) {
+void RawHub::on_raw_send_failed(Part /*part*/, const RawSend& send, int error, Now now) {
   const Cookie cookie = unpack(send.cookie);
   EncapTunnel* queue = queue_of(cookie.tunnel);
   if (queue == nullptr || (tunnels_[cookie.tunnel].generation & 0xff'ffff) != cookie.generation) return;
   queue->send_failed(error);
-  const bool answers_keepalive = part % kSockets == static_cast<Part>(Socket::header_included);
-  if (error != EMSGSIZE || answers_keepalive) return;
+  if (cookie.control) return;  // the node has not counted it
   const ByteView head = ByteView(send.head).first(send.head_size).subspan(cookie.inner_offset);
   const ByteView data{send.data, send.size};
-  node_.send_refused(now, cookie.tunnel, head.empty() ? data : head,
-                     static_cast<uint32_t>(head.size() + data.size()));
+  const auto inner_size = static_cast<uint32_t>(head.size() + data.size());
+  if (error != EMSGSIZE) return node_.send_failed(cookie.tunnel, inner_size);
+  node_.send_refused(now, cookie.tunnel, head.empty() ? data : head, inner_size);
 }
 
 // ---- In ----
@@ -358,6 +364,7 @@ void RawHub::send_control() {
   encap::ControlPacket packet;
   while (node_.poll_packet(packet)) {
     RawSend one{};  // without a slab: the loop copies
+    one.cookie = kControlCookie;
     one.data = packet.bytes.data();
     one.size = static_cast<uint32_t>(packet.bytes.size());
     send(packet.out, {}, std::move(one));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/config/faults.hpp"
 #include "core/config/mtu_advice.hpp"
 #include "core/config/netdev_sections.hpp"
 #include "core/config/network.hpp"
@@ -54,29 +55,42 @@ ConfigResult<void> check_kind(const Assignment& at) {
   return at.fail(message);
 }
 
-ConfigResult<NetdevIdentity> check_identity(const IniText& text, const std::string& file) {
+/// What must be there; empty where it is not, or not right, which is a fault then.
+NetdevIdentity check_identity(const IniText& text, const std::string& file, Faults& faults) {
   const Identity identity = identity_of(text);
   const auto missing = [&](const char* key, const std::string& example) {
-    return std::unexpected(ConfigError{1, key, "is missing in [NetDev]; write " + example, file});
+    return missing_key(text, netdev_rules(), "NetDev", key, "write " + example, file);
   };
-  if (!identity.name) return missing("Name", "Name = INTERFACE");
-  if (const std::string fault = interface_name_fault(identity.name->value()); !fault.empty()) {
-    return identity.name->fail(fault);
+  NetdevIdentity out;
+  if (!identity.name && !identity.kind) {
+    faults.add(missing("Name", "Name = INTERFACE and Kind = one of " + kinds_text()));
+    return out;
   }
-  if (!identity.kind) return missing("Kind", "Kind = one of " + kinds_text());
-  if (auto done = check_kind(*identity.kind); !done) return std::unexpected(done.error());
-  return NetdevIdentity{identity.name->value(), identity.kind->value()};
+  if (!identity.name) {
+    faults.add(missing("Name", "Name = INTERFACE"));
+  } else if (const std::string fault = interface_name_fault(identity.name->value()); !fault.empty()) {
+    faults.add(identity.name->fail(fault).error());
+  } else {
+    out.name = identity.name->value();
+  }
+  if (!identity.kind) {
+    faults.add(missing("Kind", "Kind = one of " + kinds_text()));
+  } else if (faults.passed(check_kind(*identity.kind))) {
+    out.kind = identity.kind->value();
+  }
+  return out;
 }
 
 /// Name= and Kind= have been read; MTUBytes= is left.
 ConfigResult<void> read_netdev_section(const IniText& text, std::string_view kind, InterfaceConfig& config,
                                        Warnings& warnings) {
+  Faults faults;
   for (const IniSection& section : text.sections()) {
     if (section.name != "NetDev") continue;
     for (const IniEntry& entry : section.entries) {
       const Assignment at{&section, &entry};
       const auto wanted = is_to_be_read(netdev_rules(), at, warnings);
-      if (!wanted) return std::unexpected(wanted.error());
+      if (!faults.passed(wanted)) continue;
       if (entry.key == "Kind" && !at.empty() && entry.value != kind) {
         warnings.add(at, "the kind is " + std::string(kind) + " already, and stays so, as in networkd");
       }
@@ -84,13 +98,16 @@ ConfigResult<void> read_netdev_section(const IniText& text, std::string_view kin
       config.mtu.reset();
       if (at.empty()) continue;
       const auto mtu = parse_mtu_bytes(at.value());
-      if (!mtu) return at.fail(mtu.error());
+      if (!mtu) {
+        faults.add(at.fail(mtu.error()).error());
+        continue;
+      }
       config.mtu = *mtu;
       config.mtu_line = entry.line;
       config.mtu_file = section.file;
     }
   }
-  return {};
+  return faults.result();
 }
 
 void warn_of_sections(const IniText& text, bool wireguard, Warnings& warnings) {
@@ -128,7 +145,7 @@ ConfigResult<void> read_network_files(const NetworkdSources& sources, const Netd
   const std::vector<InterfaceRoute> of_peers = config.routes;
   if (auto done = read_network(*text, config, warnings, elsewhere); !done) return done;
   if (!elsewhere) return {};
-  warnings.add(sources.network.front().path, 1, "",
+  warnings.add(sources.network.front().path, 0, "",
                "systemd-networkd is running and gives " + identity.name +
                    " its addresses and routes; hatsd-user makes the interface alone");
   config.addresses_elsewhere = of_peers.empty();
@@ -180,32 +197,27 @@ ConfigResult<InterfaceConfig> parse_networkd(const NetworkdSources& sources) {
   if (!text) return std::unexpected(text.error());
   const ConditionVerdict conditions = conditions_of(*text, sources.host);
   if (conditions.verdict != Verdict::holds) return std::unexpected(conditions.where);
-  const auto identity = check_identity(*text, file);
-  if (!identity) return std::unexpected(identity.error());
+  Faults faults;
+  const NetdevIdentity identity = check_identity(*text, file, faults);
 
   InterfaceConfig config;
   config.format = Format::networkd;
   config.table.kind = RouteTable::Kind::off;  // AllowedIPs make no routes but by RouteTable=
   Warnings warnings;
   warnings.add(text->warnings());
-  const bool wireguard = identity->kind == "wireguard";
+  const bool wireguard = identity.kind == "wireguard";
   warn_of_sections(*text, wireguard, warnings);
-  if (auto done = read_netdev_section(*text, identity->kind, config, warnings); !done)
-    return std::unexpected(done.error());
+  faults.passed(read_netdev_section(*text, identity.kind, config, warnings));
   if (wireguard) {
-    if (auto done = read_wireguard(*text, sources, config, warnings); !done)
-      return std::unexpected(done.error());
-  } else {
-    auto tunnel = read_tunnel(*text, identity->kind, file, warnings);
-    if (!tunnel) return std::unexpected(tunnel.error());
-    config.tunnel = std::move(*tunnel);
+    faults.passed(read_wireguard(*text, sources, config, warnings));
+  } else if (!identity.kind.empty()) {
+    auto tunnel = read_tunnel(*text, identity.kind, file, warnings);
+    if (faults.passed(tunnel)) config.tunnel = std::move(*tunnel);
   }
-  if (auto done = read_network_files(sources, *identity, config, warnings); !done) {
-    return std::unexpected(done.error());
-  }
+  faults.passed(read_network_files(sources, identity, config, warnings));
+  if (auto done = faults.result(); !done) return std::unexpected(done.error());
   if (wireguard && !config.mtu) {
     config.mtu = kWireGuardMtu;
-    config.mtu_line = 1;
     config.mtu_file = file;
   }
   warn_of_small_mtu(config, warnings);

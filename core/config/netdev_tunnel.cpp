@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/config/faults.hpp"
 #include "core/config/netdev_sections.hpp"
 #include "core/config/networkd_values.hpp"
 #include "core/config/text.hpp"
@@ -36,10 +37,7 @@ class TunnelReader {
   Done read_flow_label(const Assignment& at);
   Done read_encapsulation_limit(const Assignment& at);
 
-  [[nodiscard]] std::unexpected<ConfigError> missing(const char* key, std::string message) const {
-    return std::unexpected(ConfigError{section_line_, key, std::move(message), section_file_});
-  }
-  Done check_ends() const;
+  Done check_ends(const IniText& text) const;
   Done check_family(const Assignment& at, Family family) const;
   Done apply(TunnelSpec& spec);
   Done apply_fragmentation(encap::TunnelConfig& tunnel) const;
@@ -49,7 +47,7 @@ class TunnelReader {
   std::string_view kind_;
   const std::string& file_;
   Warnings& warnings_;
-  int section_line_ = 1;  // of the first [Tunnel]
+  int section_line_ = 0;  // of the first [Tunnel]; 0: there is none
   std::string section_file_;
 
   // Keyed by the key's name: what the last assignment says, and where.
@@ -82,21 +80,21 @@ const std::array<TunnelReader::Handler, 13> TunnelReader::kHandlers = {{
 
 ConfigResult<TunnelSpec> TunnelReader::read(const IniText& text) {
   section_file_ = file_;
+  Faults faults;
   for (const IniSection& section : text.sections()) {
     if (section.name != "Tunnel") continue;
-    if (section_line_ == 1) {
+    if (section_line_ == 0) {
       section_line_ = section.line;
       section_file_ = section.file;
     }
     for (const IniEntry& entry : section.entries) {
       const Assignment at{&section, &entry};
       const auto wanted = is_to_be_read(netdev_rules(), at, warnings_);
-      if (!wanted) return std::unexpected(wanted.error());
-      if (!*wanted) continue;
-      if (auto done = read_key(at); !done) return std::unexpected(done.error());
+      if (faults.passed(wanted) && *wanted) faults.passed(read_key(at));
     }
   }
-  if (auto done = check_ends(); !done) return std::unexpected(done.error());
+  if (!faults.any()) faults.passed(check_ends(text));
+  if (auto done = faults.result(); !done) return std::unexpected(done.error());
   TunnelSpec spec;
   spec.mode = kind_;
   spec.line = section_line_;
@@ -204,12 +202,13 @@ TunnelReader::Done TunnelReader::read_encapsulation_limit(const Assignment& at) 
 
 // ---- The whole ----
 
-TunnelReader::Done TunnelReader::check_ends() const {
+TunnelReader::Done TunnelReader::check_ends(const IniText& text) const {
   if (!remote_.is_set()) {
     const auto at = where_.find("Remote");
-    const std::string message =
-        "is missing; write the address of the other end (a tunnel to several ends cannot be made here)";
-    return at == where_.end() ? missing("Remote", message) : at->second.fail(message);
+    const std::string remedy =
+        "write the address of the other end (a tunnel to several ends cannot be made here)";
+    if (at != where_.end()) return at->second.fail("is missing; " + remedy);
+    return std::unexpected(missing_key(text, netdev_rules(), "Tunnel", "Remote", remedy, file_));
   }
   if (local_.is_set() && local_.family != remote_.family) {
     const Assignment& a = where_.at("Local");

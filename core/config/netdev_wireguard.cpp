@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/config/faults.hpp"
 #include "core/config/netdev_sections.hpp"
 #include "core/config/networkd_values.hpp"
 #include "core/config/text.hpp"
@@ -62,7 +63,7 @@ class WireGuardReader {
   static Done read_table(const Assignment& at, std::optional<RouteWish>& wish);
   static Done read_metric(const Assignment& at, std::optional<uint32_t>& metric);
   Done read_key_file(const Assignment& at, std::span<uint8_t, crypto::kKeySize> out) const;
-  Done finish_private_key();
+  Done finish_private_key(const IniText& text);
   Done finish_peer(Peer& peer);
   void add_routes(const Peer& peer);
   void warn_of_peers();
@@ -77,25 +78,21 @@ class WireGuardReader {
 };
 
 ConfigResult<void> WireGuardReader::read(const IniText& text) {
+  Faults faults;
   for (const IniSection& section : text.sections()) {
-    if (section.name == "WireGuardPeer") {
-      if (auto done = read_peer(section); !done) return done;
-    }
+    if (section.name == "WireGuardPeer") faults.passed(read_peer(section));
     if (section.name != "WireGuard") continue;
     for (const IniEntry& entry : section.entries) {
       const Assignment at{&section, &entry};
       const auto wanted = is_to_be_read(netdev_rules(), at, warnings_);
-      if (!wanted) return std::unexpected(wanted.error());
-      if (!*wanted) continue;
-      if (auto done = read_interface_key(at); !done) return done;
+      if (faults.passed(wanted) && *wanted) faults.passed(read_interface_key(at));
     }
   }
-  if (auto done = finish_private_key(); !done) return done;
+  if (!faults.any()) faults.passed(finish_private_key(text));
   // networkd hands the peers to the kernel last first: a prefix of two peers ends with the first of the file.
   std::ranges::reverse(peers_);
-  for (Peer& peer : peers_) {
-    if (auto done = finish_peer(peer); !done) return done;
-  }
+  for (Peer& peer : peers_) faults.passed(finish_peer(peer));
+  if (faults.any()) return faults.result();
   warn_of_peers();
   return {};
 }
@@ -134,6 +131,7 @@ WireGuardReader::Done WireGuardReader::read_listen_port(const Assignment& at) {
   const auto port = parse_decimal(at.value(), 65'535);
   if (!port || *port == 0) return at.fail(quoted(at.value()) + " is not a port; write 1 to 65535, or auto");
   config_.listen_port = static_cast<uint16_t>(*port);
+  config_.listen_port_line = at.entry->line;
   return {};
 }
 
@@ -180,19 +178,17 @@ WireGuardReader::Done WireGuardReader::read_key_file(const Assignment& at,
 }
 
 /// A file counts before a key in the text.
-WireGuardReader::Done WireGuardReader::finish_private_key() {
+WireGuardReader::Done WireGuardReader::finish_private_key(const IniText& text) {
   if (private_key_file_) {
     crypto::PrivateKey key;
     if (auto done = read_key_file(*private_key_file_, key.span()); !done) return done;
     config_.private_key = std::move(key);
   }
   if (config_.private_key && !config_.private_key->is_zero()) return {};
-  const std::string file = sources_.netdev.front().path;
-  return std::unexpected(ConfigError{
-      1, "PrivateKey",
-      "is missing in [WireGuard]; write PrivateKey= or PrivateKeyFile= (a credential of systemd cannot "
-      "be read by hatsd-user)",
-      file});
+  return std::unexpected(missing_key(
+      text, netdev_rules(), "WireGuard", "PrivateKey",
+      "write PrivateKey= or PrivateKeyFile= (a credential of systemd cannot be read by hatsd-user)",
+      sources_.netdev.front().path));
 }
 
 // ---- [WireGuardPeer] ----
@@ -202,13 +198,13 @@ WireGuardReader::Done WireGuardReader::read_peer(const IniSection& section) {
   Peer peer;
   peer.section = &section;
   peer.peer.line = section.line;
+  Faults faults;
   for (const IniEntry& entry : section.entries) {
     const Assignment at{&section, &entry};
     const auto wanted = is_to_be_read(netdev_rules(), at, warnings_);
-    if (!wanted) return std::unexpected(wanted.error());
-    if (!*wanted) continue;
-    if (auto done = read_peer_key(at, peer); !done) return done;
+    if (faults.passed(wanted) && *wanted) faults.passed(read_peer_key(at, peer));
   }
+  if (faults.any()) return faults.result();
   if (!peer.has_key && !peer.key_file) {
     warnings_.add(section.file, section.line, "PublicKey",
                   "this [WireGuardPeer] has none, and is left out, as networkd does");

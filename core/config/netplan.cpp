@@ -44,7 +44,7 @@ Done each_tunnel(Context& context, const Tree& tree, const Read& read) {
 
 /// Where `name` was looked for, and what may be meant instead.
 ConfigError not_found(const std::string& first_path, const std::vector<Tree>& trees, std::string_view name) {
-  ConfigError error{1, "", "there is no tunnel " + quoted(name) + " under network: tunnels:", first_path};
+  ConfigError error{0, "", "there is no tunnel " + quoted(name) + " under network: tunnels:", first_path};
   Context context;
   std::vector<std::string> names;
   for (const Tree& tree : trees) {
@@ -79,11 +79,12 @@ ConfigError not_found(const std::string& first_path, const std::vector<Tree>& tr
 ConfigResult<NetplanFiles> NetplanFiles::read(std::span<const SourceText> sources) {
   NetplanFiles out;
   out.trees_.reserve(sources.size());
+  Faults faults;
   for (const SourceText& source : sources) {
     auto tree = Tree::read(source);
-    if (!tree) return std::unexpected(tree.error());
-    out.trees_.push_back(std::move(*tree));
+    if (faults.passed(tree)) out.trees_.push_back(std::move(*tree));
   }
+  if (faults.any()) return std::unexpected(faults.take());
   if (!sources.empty()) out.first_path_ = sources.front().path;
   return out;
 }
@@ -101,10 +102,14 @@ std::expected<void, ConfigError> NetplanFiles::read_tunnel(Context& context, std
     auto done = each_tunnel(context, tree, [&](const Entry& entry, const Value& key) -> Done {
       return entry.key == name ? reader.read(entry, key) : Done{};
     });
-    if (!done) return done;
+    context.faults().passed(done);
   }
-  if (!reader.found()) return std::unexpected(not_found(first_path_, trees_, name));
-  return reader.finish();
+  if (reader.found()) {
+    reader.finish();
+  } else if (!context.faults().any()) {
+    context.faults().add(not_found(first_path_, trees_, name));
+  }
+  return context.faults().result();
 }
 
 ConfigResult<InterfaceConfig> NetplanFiles::tunnel(std::string_view name,
@@ -131,8 +136,9 @@ ConfigResult<std::vector<std::string>> NetplanFiles::tunnel_names() const {
       if (seen.emplace(entry.key).second) names.emplace_back(entry.key);
       return {};
     });
-    if (!done) return std::unexpected(done.error());
+    context.faults().passed(done);
   }
+  if (context.faults().any()) return std::unexpected(context.faults().take());
   return names;
 }
 
@@ -142,6 +148,20 @@ std::vector<NetplanKeyFile> NetplanFiles::key_files(std::string_view name) const
   // A fault is tunnel()'s to tell.
   static_cast<void>(read_tunnel(context, name, out).has_value());
   return context.missing_key_files();
+}
+
+std::string NetplanFiles::file_of(std::string_view name) const {
+  for (const Tree& tree : trees_) {
+    Context context;
+    std::string out;
+    // A fault is tunnel()'s to tell.
+    static_cast<void>(each_tunnel(context, tree, [&](const Entry& entry, const Value& key) -> Done {
+                        if (entry.key == name) out = key.file();
+                        return {};
+                      }).has_value());
+    if (!out.empty()) return out;
+  }
+  return {};
 }
 
 ConfigResult<InterfaceConfig> parse_netplan(std::span<const SourceText> sources, std::string_view name,

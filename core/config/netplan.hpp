@@ -34,6 +34,8 @@ class NetplanFiles {
                                                      std::span<const SourceText> key_files = {}) const;
   [[nodiscard]] ConfigResult<std::vector<std::string>> tunnel_names() const;
   [[nodiscard]] std::vector<NetplanKeyFile> key_files(std::string_view name) const;
+  /// The path of the first file that has the tunnel; later ones only change it. "": none has it.
+  [[nodiscard]] std::string file_of(std::string_view name) const;
 
  private:
   [[nodiscard]] std::expected<void, ConfigError> read_tunnel(netplan::Context& context, std::string_view name,
@@ -44,8 +46,8 @@ class NetplanFiles {
 };
 
 /// The tunnel `name` out of the merged files. `sources` are in merge order: a later scalar overwrites,
-/// sequences go on, mappings merge. `key_files` are the texts of netplan_key_files(), by path. The first
-/// fault is the error, and names its file; so do warnings.
+/// sequences go on, mappings merge. `key_files` are the texts of netplan_key_files(), by path. Every
+/// fault names its file; so do warnings.
 [[nodiscard]] ConfigResult<InterfaceConfig> parse_netplan(std::span<const SourceText> sources,
                                                           std::string_view name,
                                                           std::span<const SourceText> key_files = {});

@@ -72,39 +72,45 @@ bool is_multicast(const IpAddress& address) {
 
 }  // namespace
 
-Done TunnelReader::finish() {
-  if (!name_) return {};  // nothing has been read
+void TunnelReader::finish() {
+  if (!name_) return;  // nothing has been read
   const Value& name = *name_;
-  if (!scalars_.mode) return fail(name, "", "the tunnel has no 'mode'; " + mode_list());
+  whole_ = !context_.faults().any();
+  if (!scalars_.mode) return lacks(fail(name, "", "the tunnel has no 'mode'; " + mode_list()));
   const Entry& entry = *scalars_.mode;
   const auto mode = read_mode(entry);
-  if (!mode) return std::unexpected(mode.error());
-  if (auto done = finish_mtu(); !done) return done;
+  if (!context_.faults().passed(mode)) return;
+  context_.faults().passed(finish_mtu());
   finish_common();
-  return *mode == kWireguard ? finish_wireguard(name) : finish_plain(name, entry, *mode);
+  if (*mode == kWireguard) {
+    finish_wireguard(name);
+  } else {
+    finish_plain(name, entry, *mode);
+  }
 }
 
-Done TunnelReader::finish_wireguard(const Value& name) {
+void TunnelReader::finish_wireguard(const Value& name) {
+  Faults& faults = context_.faults();
   for (const auto& entry : {scalars_.local, scalars_.remote, scalars_.ttl}) {
     if (!entry) continue;
-    if (const auto address = read_address(*entry); !address && entry->key != "ttl") {
-      return std::unexpected(address.error());
-    }
+    if (entry->key != "ttl" && !faults.passed(read_address(*entry))) continue;
     context_.warn(*entry, "has no meaning in mode wireguard, and is ignored");
   }
-  if (!scalars_.private_key) return fail(name, "key", "a tunnel of mode wireguard needs its private key");
-  crypto::PrivateKey key;
-  if (auto done = read_key(context_, *scalars_.private_key, key.span()); !done) return done;
-  out_.private_key = std::move(key);
+  if (scalars_.private_key) {
+    crypto::PrivateKey key;
+    if (faults.passed(read_key(context_, *scalars_.private_key, key.span())))
+      out_.private_key = std::move(key);
+  } else {
+    lacks(fail(name, "key", "a tunnel of mode wireguard needs its private key"));
+  }
   if (scalars_.port) {
     const auto port = read_number(context_, *scalars_.port, 65'535);
-    if (!port) return std::unexpected(port.error());
-    if (*port != 0) out_.listen_port = static_cast<uint16_t>(*port);
+    if (faults.passed(port) && *port != 0) out_.listen_port = static_cast<uint16_t>(*port);
+    out_.listen_port_line = scalars_.port->value.line();
   }
   if (scalars_.mark) {
     const auto mark = read_number(context_, *scalars_.mark);
-    if (!mark) return std::unexpected(mark.error());
-    if (*mark != 0) out_.fwmark = *mark;
+    if (faults.passed(mark) && *mark != 0) out_.fwmark = *mark;
   }
   if (!out_.mtu) {
     out_.mtu = kWireguardMtu;
@@ -114,16 +120,15 @@ Done TunnelReader::finish_wireguard(const Value& name) {
   std::vector<Value> where;
   for (const Entry& entry : scalars_.peers) {
     auto peer = read_peer(context_, entry);
-    if (!peer) return std::unexpected(peer.error());
+    if (!faults.passed(peer)) continue;
     out_.peers.push_back(std::move(*peer));
     where.push_back(entry.value);
   }
   settle_peers(context_, out_.peers, where);
   if (out_.peers.empty()) context_.warn(name, "peers", "there are none");
-  return {};
 }
 
-Done TunnelReader::finish_plain(const Value& name, const Entry& mode_entry, size_t mode) {
+void TunnelReader::finish_plain(const Value& name, const Entry& mode_entry, size_t mode) {
   for (const auto& entry : {scalars_.port, scalars_.mark}) {
     if (entry) context_.warn(*entry, "has no meaning outside mode wireguard, and is ignored");
   }
@@ -135,21 +140,25 @@ Done TunnelReader::finish_plain(const Value& name, const Entry& mode_entry, size
   spec.line = mode_entry.value.line();
   spec.file = mode_entry.value.file();
   spec.tunnel.kind = kKinds[mode];
-  if (auto done = finish_ends(name, mode_entry, spec); !done) return done;
+  if (scalars_.remote) {
+    context_.faults().passed(finish_ends(mode_entry, spec));
+  } else {
+    lacks(fail(name, "remote", "the tunnel needs the address of its other end"));
+  }
   if (mode == kIp6gre) spec.tunnel.ttl = kIp6greTtl;
   if (scalars_.ttl) {
     const auto ttl = read_number(context_, *scalars_.ttl, 255);
-    if (!ttl)
-      return fail(*scalars_.ttl, quoted(scalars_.ttl->value.text()) + " is not a TTL; write 1 to 255");
-    if (*ttl != 0) spec.tunnel.ttl = static_cast<uint8_t>(*ttl);
+    if (!ttl) {
+      const std::string text = quoted(scalars_.ttl->value.text());
+      context_.faults().add(fail(*scalars_.ttl, text + " is not a TTL; write 1 to 255").error());
+    }
+    if (ttl.value_or(0) != 0) spec.tunnel.ttl = static_cast<uint8_t>(*ttl);
   }
-  if (auto done = finish_keys(spec.tunnel); !done) return done;
+  finish_keys(spec.tunnel);
   out_.tunnel = std::move(spec);
-  return {};
 }
 
-Done TunnelReader::finish_ends(const Value& name, const Entry& mode_entry, TunnelSpec& spec) {
-  if (!scalars_.remote) return fail(name, "remote", "the tunnel needs the address of its other end");
+Done TunnelReader::finish_ends(const Entry& mode_entry, TunnelSpec& spec) {
   const Entry& remote_entry = *scalars_.remote;
   const auto remote = read_address(remote_entry);
   if (!remote) return std::unexpected(remote.error());
@@ -177,18 +186,18 @@ Done TunnelReader::finish_ends(const Value& name, const Entry& mode_entry, Tunne
   return {};
 }
 
-Done TunnelReader::finish_keys(encap::TunnelConfig& tunnel) {
+void TunnelReader::finish_keys(encap::TunnelConfig& tunnel) {
   for (const auto& [entry, key] :
        {std::pair(scalars_.input_key, &tunnel.in_key), std::pair(scalars_.output_key, &tunnel.out_key)}) {
     if (!entry) continue;
     if (tunnel.kind != encap::Kind::gre) {
-      return fail(*entry, "only the modes gre and ip6gre have keys; remove it");
+      context_.faults().add(fail(*entry, "only the modes gre and ip6gre have keys; remove it").error());
+      return;  // a key that is both would be told twice
     }
     const auto read = read_tunnel_key(context_, *entry);
-    if (!read) return std::unexpected(read.error());
+    if (!context_.faults().passed(read)) return;
     *key = *read;
   }
-  return {};
 }
 
 }  // namespace hats::config::netplan

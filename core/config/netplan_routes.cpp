@@ -185,10 +185,13 @@ ConfigResult<InterfaceRoute> read_route(Context& context, const Entry& entry) {
   RouteText text;
   text.route.line = entry.value.line();
   text.route.file = entry.value.file();
+  const size_t before = context.faults().count();
   if (auto done = read_mapping(context, entry.value, entry.key, "a route", kRouteKeys, text); !done) {
     return std::unexpected(done.error());
   }
-  if (auto done = settle(entry, text); !done) return std::unexpected(done.error());
+  // A part that is faulty may be what the whole seems to lack.
+  const bool whole = context.faults().count() == before;
+  if (auto done = whole ? settle(entry, text) : Done{}; !done) return std::unexpected(done.error());
   return std::move(text.route);
 }
 

@@ -16,8 +16,8 @@ class TunnelReader {
   /// Reads the tunnel as one file has it.
   [[nodiscard]] Done read(const Entry& tunnel, const Value& name);
   [[nodiscard]] bool found() const { return name_.has_value(); }
-  /// Holds everything that has been read against the mode.
-  [[nodiscard]] Done finish();
+  /// Holds everything that has been read against the mode. The context keeps the faults.
+  void finish();
 
   /// The scalars whose meaning depends on the mode, as the last file has them.
   struct Scalars {
@@ -32,17 +32,22 @@ class TunnelReader {
   };
 
  private:
-  [[nodiscard]] Done finish_wireguard(const Value& name);
-  [[nodiscard]] Done finish_plain(const Value& name, const Entry& mode_entry, size_t mode);
-  [[nodiscard]] Done finish_ends(const Value& name, const Entry& mode_entry, TunnelSpec& spec);
-  [[nodiscard]] Done finish_keys(encap::TunnelConfig& tunnel);
+  void finish_wireguard(const Value& name);
+  void finish_plain(const Value& name, const Entry& mode_entry, size_t mode);
+  [[nodiscard]] Done finish_ends(const Entry& mode_entry, TunnelSpec& spec);
+  void finish_keys(encap::TunnelConfig& tunnel);
   [[nodiscard]] Done finish_mtu();
   void finish_common();
+  /// A fault for want of something, unless a fault before may be why it is not there.
+  void lacks(const std::unexpected<ConfigError>& fault) {
+    if (whole_) context_.faults().add(fault.error());
+  }
 
   Context& context_;
   InterfaceConfig& out_;
   std::optional<Value> name_;  // where the tunnel was mentioned last
   Scalars scalars_;
+  bool whole_ = true;  // everything that was there could be read
 };
 
 }  // namespace hats::config::netplan

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/base/address.hpp"
+#include "core/config/faults.hpp"
 #include "core/config/netplan.hpp"
 #include "core/config/netplan_tree.hpp"
 
@@ -47,11 +48,14 @@ class Context {
   void warn(const Entry& at, std::string message) { warn(at.value, at.key, std::move(message)); }
   /// The warnings so far, with the count of those left out.
   [[nodiscard]] std::vector<ConfigError> take_warnings();
+  /// Faults of entries and items, after which the next ones were read all the same.
+  [[nodiscard]] Faults& faults() { return faults_; }
   /// Counts one more value.
   [[nodiscard]] Done visit(const Value& at);
 
  private:
   std::vector<ConfigError> warnings_;
+  Faults faults_;
   std::span<const SourceText> key_files_;
   std::vector<NetplanKeyFile> missing_;  // each once
   size_t left_out_ = 0;
@@ -74,8 +78,8 @@ struct MapKey {
 [[nodiscard]] std::unexpected<ConfigError> unknown_key(const Value& key, std::string_view where,
                                                        std::span<const std::string_view> names);
 
-/// Calls read(Entry) for each entry of a mapping, in order, and stops at the first fault. `key` is the
-/// mapping's own.
+/// Calls read(Entry) for each entry of a mapping, in order; the context keeps the faults of the entries.
+/// `key` is the mapping's own.
 template <typename Read>
 [[nodiscard]] Done each_entry(Context& context, const Value& mapping, std::string_view key,
                               const Read& read) {
@@ -84,10 +88,13 @@ template <typename Read>
     const Value name = mapping.at(i);
     if (auto done = context.visit(name); !done) return done;
     if (!name.is_scalar()) {
-      return fail(name, key,
-                  braces_message(name).value_or("a key must be a plain word, not a list or a mapping"));
+      context.faults().add(
+          fail(name, key,
+               braces_message(name).value_or("a key must be a plain word, not a list or a mapping"))
+              .error());
+      continue;
     }
-    if (auto done = read(Entry{name.text(), mapping.at(i + 1), name.line()}, name); !done) return done;
+    context.faults().passed(read(Entry{name.text(), mapping.at(i + 1), name.line()}, name));
   }
   return {};
 }
@@ -106,14 +113,14 @@ template <typename T, size_t N>
   });
 }
 
-/// Calls read(Entry) for each item of a sequence, under the sequence's key.
+/// Calls read(Entry) for each item of a sequence, under the sequence's key; the context keeps their faults.
 template <typename Read>
 [[nodiscard]] Done each_item(Context& context, const Entry& sequence, const Read& read) {
   if (auto done = expect_sequence(sequence); !done) return done;
   for (size_t i = 0; i < sequence.value.size(); ++i) {
     const Value item = sequence.value.at(i);
     if (auto done = context.visit(item); !done) return done;
-    if (auto done = read(Entry{sequence.key, item, item.line()}); !done) return done;
+    context.faults().passed(read(Entry{sequence.key, item, item.line()}));
   }
   return {};
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "core/config/faults.hpp"
 #include "core/config/networkd_values.hpp"
 #include "core/config/text.hpp"
 
@@ -85,23 +86,26 @@ NetworkReader::Done NetworkReader::or_warning(Done done) {
 }
 
 ConfigResult<void> NetworkReader::read(const IniText& text) {
+  Faults faults;
   for (const IniSection& section : text.sections()) {
     if (!is_known_section(network_rules(), section, warnings_)) continue;
     address_ = {};
     route_ = {};
+    const size_t before = faults.count();
     for (const IniEntry& entry : section.entries) {
       const Assignment at{&section, &entry};
       const auto wanted = is_to_be_read(network_rules(), at, warnings_);
       Done done = wanted ? Done{} : std::unexpected(wanted.error());
       if (wanted && *wanted) done = read_entry(at);
-      if (done = or_warning(std::move(done)); !done) return done;
+      faults.passed(or_warning(std::move(done)));
     }
-    if (section.entries.empty()) continue;
+    if (section.entries.empty() || faults.count() != before) continue;
     Done done;
     if (section.name == "Address") done = finish_address(section, address_);
     if (section.name == "Route") done = finish_route(section, route_);
-    if (done = or_warning(std::move(done)); !done) return done;
+    faults.passed(or_warning(std::move(done)));
   }
+  if (faults.any()) return faults.result();
   if (!unmanaged_) hand_over();
   return {};
 }

@@ -322,6 +322,17 @@ void warn_of_unknown_key(std::span<const KeyRule> rules, const Assignment& at, W
   warnings.add(at, message + " It is skipped, as networkd does");
 }
 
+bool has_rules(std::span<const KeyRule> rules, std::string_view section) {
+  return std::ranges::find(rules, section, &KeyRule::section) != rules.end();
+}
+
+/// The section that may have been meant, or "".
+std::string_view nearest_section(std::span<const KeyRule> rules, std::string_view section) {
+  std::vector<std::string_view> names;
+  for (const KeyRule& rule : rules) names.push_back(rule.section);
+  return nearest(section, names);
+}
+
 }  // namespace
 
 std::unexpected<ConfigError> Assignment::fail(std::string message) const {
@@ -347,7 +358,7 @@ void Warnings::add(const std::vector<ConfigError>& others) {
 std::vector<ConfigError> Warnings::take() {
   if (left_out_ > 0) {
     warnings_.push_back(
-        {1, "", "and " + std::to_string(left_out_) + " more warnings", warnings_.back().file});
+        {0, "", "and " + std::to_string(left_out_) + " more warnings", warnings_.back().file});
   }
   left_out_ = 0;
   return std::move(warnings_);
@@ -379,14 +390,41 @@ ConfigResult<bool> is_to_be_read(std::span<const KeyRule> rules, const Assignmen
   return at.fail(std::string(rule->why));
 }
 
-bool is_known_section(std::span<const KeyRule> rules, const IniSection& section, Warnings& warnings) {
-  std::vector<std::string_view> names;
-  for (const KeyRule& rule : rules) {
-    if (rule.section == section.name) return true;
-    names.push_back(rule.section);
+ConfigError missing_key(const IniText& text, std::span<const KeyRule> rules, std::string_view section,
+                        std::string key, const std::string& remedy, const std::string& file) {
+  const std::string header = "[" + std::string(section) + "]";
+  const auto is_it = [&](const IniSection& one) { return one.name == section; };
+  const auto may_be_it = [&](const IniSection& one) {
+    return !has_rules(rules, one.name) && nearest_section(rules, one.name) == section;
+  };
+  const std::array<std::string_view, 1> wanted{key};
+  for (const IniSection& one : text.sections()) {
+    if (one.name != section) continue;
+    for (const IniEntry& entry : one.entries) {
+      const bool known = rule_of(rules, {&one, &entry}) != nullptr;
+      if (known || nearest(entry.key, wanted).empty()) continue;
+      return {entry.line, printable_key(entry.key),
+              "unknown key in " + header + "; did you mean " + key + "? Without it there is none", one.file};
+    }
   }
+  const auto found = std::ranges::find_if(text.sections(), is_it);
+  if (found != text.sections().end()) {
+    return {found->line, std::move(key), "is missing in " + header + "; " + remedy, found->file};
+  }
+  const auto misspelt = std::ranges::find_if(text.sections(), may_be_it);
+  if (misspelt != text.sections().end()) {
+    return {misspelt->line, "",
+            "unknown section [" + printable_key(misspelt->name) + "]; did you mean " + header +
+                "? Without it there is no " + key,
+            misspelt->file};
+  }
+  return {0, std::move(key), "is missing, as there is no section " + header + "; " + remedy, file};
+}
+
+bool is_known_section(std::span<const KeyRule> rules, const IniSection& section, Warnings& warnings) {
+  if (has_rules(rules, section.name)) return true;
   if (section.name.starts_with("X-")) return false;
-  const std::string_view close = nearest(section.name, names);
+  const std::string_view close = nearest_section(rules, section.name);
   warnings.add(section.file, section.line, "",
                "unknown section [" + printable_key(section.name) + "]" +
                    (close.empty() ? ";" : "; did you mean [" + std::string(close) + "]?") +

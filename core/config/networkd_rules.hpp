@@ -60,6 +60,12 @@ struct KeyRule {
 /// dealt with. An unknown key is warned of, as networkd does, with what may have been meant; X- keys are not.
 [[nodiscard]] ConfigResult<bool> is_to_be_read(std::span<const KeyRule> rules, const Assignment& at,
                                                Warnings& warnings);
+/// The fault that `key` stands nowhere in the sections called `section`: with the line of the unknown key
+/// that may have been meant, or of the first of these sections, or of the unknown section that may have been
+/// meant to be it. `remedy`: what to write.
+[[nodiscard]] ConfigError missing_key(const IniText& text, std::span<const KeyRule> rules,
+                                      std::string_view section, std::string key, const std::string& remedy,
+                                      const std::string& file);
 /// Whether the section has rules; if not, it is warned of (but for X-).
 [[nodiscard]] bool is_known_section(std::span<const KeyRule> rules, const IniSection& section,
                                     Warnings& warnings);

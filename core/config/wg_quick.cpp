@@ -7,6 +7,7 @@
 #include <array>
 #include <map>
 
+#include "core/config/faults.hpp"
 #include "core/config/mtu_advice.hpp"
 #include "core/config/text.hpp"
 #include "core/config/wg_quick_values.hpp"
@@ -17,7 +18,8 @@ namespace {
 
 constexpr size_t kMaxWarnings = 50;  // of one file; the rest are counted in one more
 
-enum class Section : uint8_t { none, interface, peer };
+/// `unknown`: what stands in it cannot be judged; the fault of its header, or of its lack, has been told.
+enum class Section : uint8_t { none, interface, peer, unknown };
 
 /// A line with its comment gone: `key` as written, `value` without the blanks around it.
 struct Line {
@@ -76,6 +78,7 @@ class Parser {
   Done read_save_config(const Line& line);
   Done unknown_key(const Line& line) const;
   Done finish();
+  void warn_of_lacks();
   void warn_of_peers();
 
   static std::unexpected<ConfigError> fail(const Line& line, std::string message) {
@@ -95,6 +98,7 @@ class Parser {
   Section section_ = Section::none;
   bool header_has_blanks_ = false;
   std::vector<bool> has_key_;                   // one a peer
+  std::vector<size_t> without_length_;          // addresses, by index
   std::map<std::string_view, int> scalars_[2];  // lines of the single-valued keys: [Interface], this [Peer]
   size_t warnings_left_out_ = 0;
 };
@@ -124,16 +128,18 @@ ConfigResult<InterfaceConfig> Parser::parse(std::string_view text) {
   if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")) {
     return std::unexpected(ConfigError{1, "", "the file is UTF-16; save it as UTF-8"});
   }
+  Faults faults;
   int number = 0;
   while (!text.empty()) {
     const size_t end = text.find('\n');
     std::string_view raw = text.substr(0, end);
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-    if (auto done = read_line(raw, ++number); !done) return std::unexpected(done.error());
+    faults.passed(read_line(raw, ++number));
   }
-  if (auto done = finish(); !done) return std::unexpected(done.error());
+  if (!faults.any()) faults.passed(finish());
+  if (auto done = faults.result(); !done) return std::unexpected(done.error());
   if (warnings_left_out_ > 0) {
-    config_.warnings.push_back({1, "", "and " + std::to_string(warnings_left_out_) + " more warnings"});
+    config_.warnings.push_back({0, "", "and " + std::to_string(warnings_left_out_) + " more warnings"});
   }
   return std::move(config_);
 }
@@ -159,7 +165,10 @@ Parser::Done Parser::read_line(std::string_view raw, int number) {
   if (is_hook(line.key)) line.value = trim(raw.substr(raw.find('=') + 1));
   switch (section_) {
     case Section::none:
+      section_ = Section::unknown;
       return fail(line, "a key before any section; begin the file with [Interface]");
+    case Section::unknown:
+      return {};
     case Section::interface:
       return read_interface_key(line);
     case Section::peer:
@@ -179,6 +188,7 @@ Parser::Done Parser::read_section(std::string_view header, int number) {
     config_.peers.emplace_back().line = number;
     has_key_.push_back(false);
   } else {
+    section_ = Section::unknown;
     return std::unexpected(
         ConfigError{number, "", "unknown section " + quoted(name) + "; there are [Interface] and [Peer]"});
   }
@@ -249,6 +259,7 @@ Parser::Done Parser::read_addresses(const Line& line) {
         word.substr(word.find('/')).find('.') != std::string_view::npos) {
       warn(line.number, "Address", quoted(word) + " has a dotted mask; taken as " + address->text());
     }
+    if (word.find('/') == std::string_view::npos) without_length_.push_back(config_.addresses.size());
     config_.addresses.push_back({*address, line.number});
   }
   return {};
@@ -379,12 +390,13 @@ Parser::Done Parser::read_allowed_ips(const Line& line, std::string_view value) 
 }
 
 Parser::Done Parser::finish() {
+  Faults faults;
   for (size_t i = 0; i < config_.peers.size(); ++i) {
     if (!has_key_[i]) {
-      return std::unexpected(
-          ConfigError{config_.peers[i].line, "PublicKey", "this [Peer] has none; every peer needs one"});
+      faults.add({config_.peers[i].line, "PublicKey", "this [Peer] has none; every peer needs one"});
     }
   }
+  if (faults.any()) return faults.result();
   const auto is_v6 = [](const InterfaceAddress& a) { return a.prefix.address.family == Family::v6; };
   const auto v6 = std::find_if(config_.addresses.begin(), config_.addresses.end(), is_v6);
   if (config_.mtu && *config_.mtu < kLeastIpv6Mtu && v6 != config_.addresses.end()) {
@@ -392,8 +404,26 @@ Parser::Done Parser::finish() {
          "an MTU of " + std::to_string(*config_.mtu) +
              " is too small for IPv6; the kernel keeps IPv6 addresses from 1280 on");
   }
+  warn_of_lacks();
   warn_of_peers();
   return {};
+}
+
+/// What is allowed, and hardly meant.
+void Parser::warn_of_lacks() {
+  if (section_ == Section::none) {
+    warn(0, "", "holds no section: an interface without key, address and peer; begin with [Interface]");
+  }
+  // Elsewhere routes to AllowedIPs lead to the other end, or a hook gives the address its peer.
+  if (config_.table.kind != RouteTable::Kind::off || !config_.pre_up.empty() || !config_.post_up.empty())
+    return;
+  for (const size_t index : without_length_) {
+    const InterfaceAddress& address = config_.addresses[index];
+    warn(address.line, "Address",
+         quoted(address.prefix.address.text()) + " has no prefix length, and is taken as " +
+             address.prefix.text() +
+             "; with Table = off nothing leads to the other end then: write the length");
+  }
 }
 
 void Parser::warn_of_peers() {

@@ -98,7 +98,8 @@ TEST(NetdevGuide, BracesThatWereLeftInAreNamed) {
 // ---- Syntax ----
 
 TEST(NetdevSyntax, CaseCountsInSectionsAndKeys) {
-  EXPECT_HAS(refuse("[netdev]\nName=t0\nKind=gre\n"), "N.netdev:1: Name: is missing in [NetDev]");
+  EXPECT_HAS(refuse("# a\n[netdev]\nName=t0\nKind=gre\n"),
+             "N.netdev:2: unknown section [netdev]; did you mean [NetDev]?");
   const InterfaceConfig config = accept(kGre + "ttl=5\n[tunnel]\nTTL=6\n");
   EXPECT_EQ(config.tunnel->tunnel.ttl, 0);
   EXPECT_HAS(warnings_of(config), "N.netdev:6: ttl: unknown key in [Tunnel]; did you mean TTL?");
@@ -169,11 +170,56 @@ TEST(NetdevSyntax, DropInsComeAfterTheFile) {
   EXPECT_HAS(refuse(sources), "N.netdev.d/b.conf:3: Local: 'bad' is not an address");
 }
 
+TEST(NetdevSyntax, WhatIsMissingMayBeMisspelt) {
+  EXPECT_HAS(refuse("[NetDev]\nName=t0\nKind=gre\n[Tunel]\nRemote=192.0.2.2\n"),
+             "N.netdev:4: unknown section [Tunel]; did you mean [Tunnel]?");
+  EXPECT_HAS(refuse("[NetDev]\nName=t0\nKind=gre\n[Tunnel]\nRemot=192.0.2.2\n"),
+             "N.netdev:5: Remot: unknown key in [Tunnel]; did you mean Remote?");
+  EXPECT_HAS(refuse("[NetDev]\nname=t0\nKind=gre\n[Tunnel]\nRemote=192.0.2.2\n"),
+             "N.netdev:2: name: unknown key in [NetDev]; did you mean Name?");
+  EXPECT_HAS(refuse("[NetDev]\nName=t0\nKind=wireguard\n[Wireguard]\nPrivateKey=" + kPrivate + "\n"),
+             "N.netdev:4: unknown section [Wireguard]; did you mean [WireGuard]?");
+  const std::string text =
+      refuse("[NetDev]\nName=t0\nKind=wireguard\n[WireGuard]\nPrivateKy=" + kPrivate + "\n");
+  EXPECT_HAS(text, "N.netdev:5: PrivateKy: unknown key in [WireGuard]; did you mean PrivateKey?");
+  EXPECT_FALSE(has(text, kPrivate));
+  // A key that is known is not taken for another.
+  EXPECT_HAS(refuse("[NetDev]\nName=t0\nKind=gre\n[Tunnel]\nMode=any\n"),
+             "N.netdev:4: Remote: is missing in [Tunnel]");
+}
+
+TEST(NetdevSyntax, AllFaultsAreToldAtOnce) {
+  EXPECT_EQ(
+      refuse_all("[NetDev]\nName=a b\nKind=gre\nMTUBytes=big\n[Tunnel]\nLocal=x\nRemote=y\nTTL=256\nKey=z\n",
+                 "[Match]\nName=t0\n[Network]\nAddress=no\n[Route]\nGateway=no\n[Address]\nLabel=a\n"),
+      "N.netdev:2 N.netdev:4 N.netdev:6 N.netdev:7 N.netdev:8 N.netdev:9 N.network:4 N.network:6 "
+      "N.network:7");
+  EXPECT_EQ(refuse_all(wireguard_with("ListenPort=x\nFwMark=y\n[WireGuardPeer]\nPublicKey=a\nEndpoint=b\n"
+                                      "[WireGuardPeer]\nPublicKey=c\n")),
+            "N.netdev:6 N.netdev:7 N.netdev:9 N.netdev:10 N.netdev:12");
+  // What is faulty is not told to be missing as well.
+  EXPECT_EQ(refuse_all("[NetDev]\nName=t0\nKind=gre\n[Tunnel]\nRemote=y\n"), "N.netdev:5");
+  EXPECT_EQ(refuse_all("[NetDev]\nName=t0\nKind=wireguard\n[WireGuard]\nPrivateKey=y\n"), "N.netdev:5");
+}
+
+TEST(NetdevSyntax, ThatThereAreMoreFaultsIsSaid) {
+  std::string lines;
+  for (int i = 0; i < 25; ++i) lines += "TTL=x\n";
+  const auto config = parse_networkd(sources_of(tunnel_with("gre", lines)));
+  ASSERT_FALSE(config);
+  ASSERT_EQ(config.error().more.size(), 20u);
+  EXPECT_EQ(config.error().more.back().text("F"), "N.netdev:1: and more faults");
+}
+
 // ---- [NetDev], [Match] ----
 
 TEST(Netdev, NameAndKindAreCompulsory) {
-  EXPECT_HAS(refuse("[NetDev]\nKind=gre\n"), "N.netdev:1: Name: is missing");
-  EXPECT_HAS(refuse("[NetDev]\nName=t0\n"), "N.netdev:1: Kind: is missing");
+  EXPECT_HAS(refuse("# a\n[NetDev]\nKind=gre\n[Tunnel]\nRemote=192.0.2.2\n"),
+             "N.netdev:2: Name: is missing in [NetDev]; write Name = INTERFACE");
+  EXPECT_HAS(refuse("[Match]\n[NetDev]\nName=t0\n"), "N.netdev:2: Kind: is missing in [NetDev]");
+  EXPECT_HAS(refuse("[Match]\n[NetDev]\n"),
+             "N.netdev:2: Name: is missing in [NetDev]; write Name = INTERFACE and Kind");
+  EXPECT_HAS(refuse("# a\n"), "N.netdev:1: Name: is missing, as there is no section [NetDev]");
   EXPECT_HAS(refuse("[NetDev]\nName=toolongname_____16\nKind=gre\n"), "at most 15");
   EXPECT_HAS(refuse("[NetDev]\nName=a b\nKind=gre\n"), "N.netdev:2: Name: 'a b' is not an interface name");
   EXPECT_HAS(refuse("[NetDev]\nName=t0\nKind=vlan\n"),
@@ -343,7 +389,8 @@ TEST(NetdevTunnel, LocalMayBeAnyAndRemoteMayNot) {
   EXPECT_FALSE(accept(ends("Local=0.0.0.0\nRemote=192.0.2.2\n")).tunnel->tunnel.local.is_set());
   EXPECT_HAS(refuse(ends("Local=192.0.2.1\n")), "N.netdev:4: Remote: is missing");
   EXPECT_HAS(refuse(ends("Local=192.0.2.1\nRemote=any\n")), "N.netdev:6: Remote: is missing");
-  EXPECT_HAS(refuse("[NetDev]\nName=t0\nKind=gre\n"), "N.netdev:1: Remote: is missing");
+  EXPECT_HAS(refuse("[NetDev]\nName=t0\nKind=gre\n"),
+             "N.netdev:1: Remote: is missing, as there is no section [Tunnel];");
   for (const char* word : {"dhcp4", "dhcp6", "slaac", "ipv4_link_local", "ipv6_link_local"}) {
     EXPECT_HAS(refuse(ends("Local=" + std::string(word) + "\nRemote=192.0.2.2\n")),
                "N.netdev:5: Local: '" + std::string(word));
@@ -386,7 +433,8 @@ TEST(NetdevTunnel, WhatWeCannotMakeRefusesTheFile) {
 // ---- [WireGuard] ----
 
 TEST(NetdevWireGuard, AKeyIsCompulsoryAndAFileCountsMore) {
-  EXPECT_HAS(refuse("[NetDev]\nName=wg0\nKind=wireguard\n"), "N.netdev:1: PrivateKey: is missing");
+  EXPECT_HAS(refuse("[NetDev]\nName=wg0\nKind=wireguard\n"),
+             "N.netdev:1: PrivateKey: is missing, as there is no section [WireGuard];");
   EXPECT_HAS(refuse(wireguard_with("PrivateKey=")), "PrivateKey: is missing");
   const std::string short_key =
       refuse("[NetDev]\nName=wg0\nKind=wireguard\n[WireGuard]\nPrivateKey=" + kPrivate.substr(0, 43));

@@ -602,6 +602,44 @@ TEST(NetplanFileTest, OnlyTunnelsAreJudgedAndOnlyTheOneAskedFor) {
   EXPECT_EQ(*names, (std::vector<std::string>{"other", "hats0", "third"}));
 }
 
+TEST(NetplanFileTest, AllFaultsAreToldAtOnce) {
+  const auto places = [](const Sources& sources) {
+    const auto config = parse_netplan(sources, "hats0");
+    EXPECT_FALSE(config) << sources.front().text;
+    if (config) return std::string();
+    std::string out = config.error().file + ":" + std::to_string(config.error().line);
+    for (const ConfigError& other : config.error().more)
+      out += " " + other.file + ":" + std::to_string(other.line);
+    return out;
+  };
+  const std::string faulty =
+      "ttl: 256\nkey: x\nmtu: big\naddresses: [10.0.0.1]\nroutes: [{via: x}, {to: y}]\ncolour: red\n";
+  EXPECT_EQ(places({{"F", gre_text(faulty, "gre", "here", "there")}}),
+            "F:11 F:12 F:12 F:13 F:10 F:7 F:8 F:9");
+  EXPECT_EQ(
+      places({{"F", wg_text("port: x\nmark: y\npeers:\n" + peer_text("endpoint: z\nkeepalive: off", "k"))}}),
+      "F:7 F:8 F:10 F:11 F:12");
+  EXPECT_EQ(places({{"F", gre_text("colour: red\n")}, {"G", gre_text("taste: sour\n")}}), "F:8 G:8");
+  EXPECT_EQ(places({{"F", "a: [\n"}, {"G", "b: [\n"}}).substr(0, 2), "F:");
+  EXPECT_EQ(places({{"F", "a: ]\n"}, {"G", "\nb: ]\n"}}), "F:1 G:2");
+  // What is faulty is not told to be missing as well.
+  EXPECT_EQ(places({{"F", tunnel_text("mode: gre\nremote: [1]\n")}}), "F:6");
+  EXPECT_EQ(places({{"F", tunnel_text("mode: {a: b}\nremote: 192.0.2.2\n")}}), "F:5");
+  EXPECT_EQ(places({{"F", wg_text("peers: [{keys: {public: x}}, {}]")}}), "F:7 F:7");
+}
+
+TEST(NetplanFileTest, TheFileOfATunnelIsTheOneThatDefinesIt) {
+  const Sources sources{{"E", "network: {tunnels: {other: {mode: gre}}}\n"},
+                        {"F", gre_text("")},
+                        {"G", "network: {tunnels: {hats0: {mtu: 1400}}}\n"},
+                        {"H", "network: {ethernets: {}}\n"}};
+  const auto files = NetplanFiles::read(sources);
+  ASSERT_TRUE(files);
+  EXPECT_EQ(files->file_of("hats0"), "F");
+  EXPECT_EQ(files->file_of("other"), "E");
+  EXPECT_EQ(files->file_of("nobody"), "");
+}
+
 TEST(NetplanFileTest, ATunnelThatIsNotThereIsLookedForUnderOtherNames) {
   EXPECT_EQ(refuse_netplan({{"F", gre_text("")}}, {}, "hats1"),
             "F:1: there is no tunnel 'hats1' under network: tunnels:; did you mean 'hats0'?");

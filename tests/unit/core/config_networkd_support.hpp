@@ -41,6 +41,17 @@ inline std::string refuse(const std::string& netdev, const std::string& network 
   return refuse(sources_of(netdev, network));
 }
 
+/// FILE:LINE of all faults, with blanks between.
+inline std::string refuse_all(const std::string& netdev, const std::string& network = "") {
+  const auto config = parse_networkd(sources_of(netdev, network));
+  EXPECT_FALSE(config) << netdev;
+  if (config) return {};
+  std::string out = config.error().file + ":" + std::to_string(config.error().line);
+  for (const ConfigError& other : config.error().more)
+    out += " " + other.file + ":" + std::to_string(other.line);
+  return out;
+}
+
 /// All warnings, one a line.
 inline std::string warnings_of(const InterfaceConfig& config) {
   std::string out;

@@ -128,6 +128,47 @@ TEST(WgQuickTest, SectionsMayRepeatKeysMergeAndTheLastScalarWins) {
   EXPECT_EQ(crypto::key_to_base64(config.peers[0].public_key.bytes), kPublic);
 }
 
+TEST(WgQuickTest, WhatIsAllowedAndHardlyMeantIsWarnedOf) {
+  const auto warnings = [](const std::string& text) {
+    std::string out;
+    for (const ConfigError& warning : accept(text).warnings) out += warning.text("F") + "\n";
+    return out;
+  };
+  EXPECT_EQ(warnings("# only this\n"),
+            "F:1: holds no section: an interface without key, address and peer; begin with [Interface]\n");
+  EXPECT_EQ(warnings("[Interface]\nTable = off\nAddress = 10.0.0.1, 10.0.0.2/32, fe80::1\n"),
+            "F:3: Address: '10.0.0.1' has no prefix length, and is taken as 10.0.0.1/32; with Table = off "
+            "nothing leads to the other end then: write the length\n"
+            "F:3: Address: 'fe80::1' has no prefix length, and is taken as fe80::1/128; with Table = off "
+            "nothing leads to the other end then: write the length\n");
+  EXPECT_EQ(warnings("[Interface]\nAddress = 10.0.0.1\n"), "");
+  EXPECT_EQ(warnings("[Interface]\nTable = off\nAddress = 10.0.0.1\nPostUp = ip addr add 10.0.0.1 peer "
+                     "10.0.0.2 dev %i\n"),
+            "");
+}
+
+TEST(WgQuickTest, AllFaultsAreToldAtOnce) {
+  const auto lines = [](const std::string& text) {
+    const auto config = parse_wg_quick(text);
+    EXPECT_FALSE(config) << text;
+    if (config) return std::string();
+    std::string out = std::to_string(config.error().line);
+    for (const ConfigError& other : config.error().more) out += " " + std::to_string(other.line);
+    return out;
+  };
+  EXPECT_EQ(lines("[Interface]\nMTU = 1\nTable = 0\nColour = red\n[Peer]\nPublicKey = x\nEndpoint = y\n"),
+            "2 3 4 6 7");
+  EXPECT_EQ(lines("[Interface]\n[Peer]\n[Peer]\n"), "2 3") << "both lack a key";
+  // Where the section is wrong, its keys are not judged; nor is a key missing that is faulty.
+  EXPECT_EQ(lines("[Interfaces]\nMTU = 1\nTable = 0\n[Peer]\nPublicKey = x\n"), "1 5");
+  EXPECT_EQ(lines("MTU = 1\nTable = 0\n[Interface]\nTable = 0\n"), "1 4");
+  const auto config = parse_wg_quick("[Interface]\nMTU = 1\nMTU = x\n");
+  ASSERT_FALSE(config);
+  EXPECT_EQ(config.error().texts("F"),
+            "F:2: MTU: '1' is not an MTU; it must be 68 to 65535 bytes\n"
+            "F:3: MTU: 'x' is not an MTU; it must be 68 to 65535 bytes");
+}
+
 TEST(WgQuickTest, EveryFaultNamesItsLineAndKeyAndWhatWouldBeRight) {
   const struct {
     std::string text;

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "core/config/netplan.hpp"
+#include "tools/hatsd-user/cli/config_lookup.hpp"
 #include "tools/hatsd-user/cli/netplan_files.hpp"
 
 namespace hats::app {
@@ -82,21 +83,21 @@ TEST_F(NetplanFilesTest, WhatCannotBeReadIsNamed) {
   std::filesystem::create_directories(root_ + "/etc/netplan");
   const std::string path = root_ + "/etc/netplan/a.yaml";
   std::filesystem::create_symlink("/nowhere/at/all", path);
-  EXPECT_EQ(listed(), path + ":1: No such file or directory");
+  EXPECT_EQ(listed(), path + ": No such file or directory");
   EXPECT_EQ(load_netplan(root_).error().exit_code, 2);
   std::filesystem::remove(path);
   std::filesystem::create_directory(path);
-  EXPECT_EQ(listed(), path + ":1: is not a file");
+  EXPECT_EQ(listed(), path + ": is not a file");
   std::filesystem::remove(path);
   ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
-  EXPECT_EQ(listed(), path + ":1: is not a file");
+  EXPECT_EQ(listed(), path + ": is not a file");
   std::filesystem::remove(path);
   std::filesystem::create_symlink("/dev/zero", path);
-  EXPECT_EQ(listed(), path + ":1: is not a file");
+  EXPECT_EQ(listed(), path + ": is not a file");
   std::filesystem::remove(path);
   write("/etc/netplan/a.yaml", "");
   std::filesystem::resize_file(path, (16U << 20) + 1);
-  EXPECT_EQ(listed(), path + ":1: is larger than 16777216 bytes");
+  EXPECT_EQ(listed(), path + ": is larger than 16777216 bytes");
 }
 
 TEST_F(NetplanFilesTest, OneFileMayBeReadAlone) {
@@ -106,7 +107,34 @@ TEST_F(NetplanFilesTest, OneFileMayBeReadAlone) {
   ASSERT_EQ(loaded->sources.size(), 1u);
   EXPECT_EQ(loaded->sources[0].path, path);
   EXPECT_EQ(loaded->sources[0].text, "text");
-  EXPECT_EQ(load_netplan_file("/nowhere.yaml").error().message, "/nowhere.yaml:1: No such file or directory");
+  EXPECT_EQ(load_netplan_file("/nowhere.yaml").error().message, "/nowhere.yaml: No such file or directory");
+}
+
+TEST_F(NetplanFilesTest, ATunnelFoundByNameIsOfTheFileThatDefinesIt) {
+  const ConfigFolders folders{.own = root_ + "/own", .wireguard = root_ + "/wireguard", .root = root_};
+  write("/etc/netplan/10-a.yaml", "network: {ethernets: {}}\n");
+  const std::string path =
+      write("/etc/netplan/20-b.yaml", "network: {tunnels: {hats0: {mode: gre, remote: 192.0.2.2}}}\n");
+  write("/etc/netplan/30-c.yaml", "network: {tunnels: {hats0: {mtu: 1400}, hats1: {mode: gre}}}\n");
+  write("/etc/netplan/40-d.yaml", "network: {tunnels: {hats2: {mode: sit}}}\n");
+  std::vector<std::string> warnings;
+  const auto found = load_config("hats0", warnings, folders);
+  ASSERT_TRUE(found) << found.error().message;
+  ASSERT_EQ(found->size(), 1u);
+  EXPECT_EQ(found->front().path, path);
+  EXPECT_EQ(found->front().config.mtu, 1400u);
+}
+
+TEST_F(NetplanFilesTest, TheFaultsOfAllTunnelsOfAFileAreTold) {
+  const std::string path = write(
+      "/mine.yaml",
+      "network:\n  tunnels:\n    a: {mode: gre}\n    b: {mode: x}\n    c: {mode: gre, remote: 192.0.2.2}\n");
+  std::vector<std::string> warnings;
+  const auto found = load_config(path, warnings);
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().message,
+            path + ":3: remote: the tunnel needs the address of its other end\n" + path +
+                ":4: mode: 'x' is not a mode; hatsd-user runs wireguard gre sit ip6gre ipip");
 }
 
 TEST_F(NetplanFilesTest, TheKeyFilesOfATunnelAreRead) {

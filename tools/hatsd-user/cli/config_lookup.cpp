@@ -50,15 +50,14 @@ AppResult<FoundConfig> found_at(const std::string& path) {
     const std::string file = file_name(path);
     out.name = file.substr(0, file.size() - std::string_view(suffix).size());
     if (!config::valid_interface_name(out.name)) {
-      return fail(path + ":1: " + config::interface_name_fault(out.name), kExitUsage);
+      return fail(path + ": " + config::interface_name_fault(out.name), kExitUsage);
     }
     return out;
   }
-  return fail(
-      path +
-          ":1: what it holds is told by its name: NAME.conf of wg-quick, *.netdev of systemd-networkd, "
-          "*.yaml of netplan",
-      kExitUsage);
+  return fail(path +
+                  ": what it holds is told by its name: NAME.conf of wg-quick, *.netdev of systemd-networkd, "
+                  "*.yaml of netplan",
+              kExitUsage);
 }
 
 /// The places where an interface of that name is, the one that counts first.
@@ -91,8 +90,8 @@ std::string place_text(const FoundConfig& found, const ConfigFolders& folders) {
 
 AppResult<InterfaceFile> load_wg_quick(const FoundConfig& found, const std::string& word) {
   auto text = read_whole_file(found.path);
-  if (!text) return fail(found.path + ":1: " + std::strerror(text.error()), kExitUsage);
-  if (text->size() > kMaxConfigFile) return fail(found.path + ":1: larger than 16 MiB", kExitUsage);
+  if (!text) return fail(found.path + ": " + std::strerror(text.error()), kExitUsage);
+  if (text->size() > kMaxConfigFile) return fail(found.path + ": larger than 16 MiB", kExitUsage);
   std::vector<config::SourceText> texts;
   texts.push_back({found.path, std::move(*text)});
   InterfaceSources sources{.format = Format::wg_quick, .files = std::move(texts)};
@@ -108,9 +107,21 @@ AppResult<InterfaceFile> load_networkd_interface(const FoundConfig& found, const
   if (!texts) return std::unexpected(texts.error());
   const std::string path = texts->netdev.front().path;
   const auto identity = config::netdev_identity(texts->netdev);
-  if (!identity) return fail(identity.error().text(path), kExitUsage);
+  if (!identity) return fail(identity.error().texts(path), kExitUsage);
   InterfaceSources sources{.format = Format::networkd, .networkd = std::move(*texts)};
   auto file = parse_interface_file(identity->name, path, word, std::move(sources));
+  if (file) file->path = absolute(path);
+  return file;
+}
+
+AppResult<InterfaceFile> load_netplan_interface(NetplanSources& set, const config::NetplanFiles& files,
+                                                const SharedTexts& texts, const std::string& name,
+                                                const std::string& word) {
+  if (auto keys = load_netplan_keys(set, files, name); !keys) return std::unexpected(keys.error());
+  auto config = files.tunnel(name, set.key_files);
+  const std::string path = files.file_of(name);
+  InterfaceSources sources{.format = Format::netplan, .files = texts, .key_files = set.key_files};
+  auto file = parsed_interface_file(name, path, word, std::move(sources), std::move(config));
   if (file) file->path = absolute(path);
   return file;
 }
@@ -120,28 +131,28 @@ AppResult<std::vector<InterfaceFile>> load_netplan_interfaces(const FoundConfig&
                                                               const ConfigFolders& folders) {
   auto set = found.path.empty() ? load_netplan(folders.root) : load_netplan_file(found.path);
   if (!set) return std::unexpected(set.error());
-  const std::string path =
-      found.path.empty() && !set->sources.empty() ? set->sources.back().path : found.path;
+  const std::string& path = found.path;
   const auto files = config::NetplanFiles::read(set->sources);
-  if (!files) return fail(files.error().text(path), kExitUsage);
+  if (!files) return fail(files.error().texts(path), kExitUsage);
   std::vector<std::string> names{found.name};
   if (found.name.empty()) {
     auto all = files->tunnel_names();
-    if (!all) return fail(all.error().text(path), kExitUsage);
+    if (!all) return fail(all.error().texts(path), kExitUsage);
     names = std::move(*all);
-    if (names.empty()) return fail(path + ":1: tunnels: the file has none", kExitUsage);
+    if (names.empty()) return fail(path + ": tunnels: the file has none", kExitUsage);
   }
   const SharedTexts texts(std::move(set->sources));
   std::vector<InterfaceFile> out;
+  std::string faults;  // of all tunnels
   for (const std::string& name : names) {
-    if (auto keys = load_netplan_keys(*set, *files, name); !keys) return std::unexpected(keys.error());
-    auto config = files->tunnel(name, set->key_files);
-    InterfaceSources sources{.format = Format::netplan, .files = texts, .key_files = set->key_files};
-    auto file = parsed_interface_file(name, path, word, std::move(sources), std::move(config));
-    if (!file) return std::unexpected(file.error());
-    file->path = absolute(path);
+    auto file = load_netplan_interface(*set, *files, texts, name, word);
+    if (!file) {
+      faults += (faults.empty() ? "" : "\n") + file.error().message;
+      continue;
+    }
     out.push_back(std::move(*file));
   }
+  if (!faults.empty()) return fail(faults, kExitUsage);
   return out;
 }
 

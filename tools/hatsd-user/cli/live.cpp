@@ -66,7 +66,7 @@ AppError alike(const InterfaceFile& file, const std::string& other) {
   const encap::TunnelConfig& tunnel = file.config.tunnel->tunnel;
   std::string text = "same ends";
   if (tunnel.kind == encap::Kind::gre) text += tunnel.in_key ? " and key" : ", and neither has a key";
-  const ConfigError fault{.line = file.config.tunnel->line == 0 ? 1 : file.config.tunnel->line,
+  const ConfigError fault{.line = file.config.tunnel->line,
                           .key = {},
                           .message = file.name + " cannot be told apart from " + other + " on the wire (" +
                                      text + "): give one of them another address or GRE key",

@@ -174,12 +174,12 @@ std::expected<void, ConfigError> EncapInterface::configure(const config::Interfa
 std::expected<void, ConfigError> EncapInterface::reconfigure(const config::InterfaceConfig& old_config,
                                                              const config::InterfaceConfig& new_config) {
   const auto fault = [&](int line, std::string text) {
-    return std::unexpected(ConfigError{.line = std::max(line, 1),
+    return std::unexpected(ConfigError{.line = line,
                                        .key = {},
                                        .message = std::move(text),
                                        .file = new_config.tunnel ? new_config.tunnel->file : std::string()});
   };
-  if (!new_config.tunnel) return fault(1, "is a WireGuard interface now; take it down and up again");
+  if (!new_config.tunnel) return fault(0, "is a WireGuard interface now; take it down and up again");
   if (new_config.accept_route_advertisements != old_config.accept_route_advertisements) {
     accept_advertisements(new_config.accept_route_advertisements);
   }

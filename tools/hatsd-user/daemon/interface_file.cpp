@@ -85,9 +85,9 @@ config::NetworkdSources networkd_from_json(const json& from) {
 /// In words there are no lines.
 ConfigResult<config::InterfaceConfig> parse_words(const std::string& text) {
   const auto command = config::parse_ip_tunnel(split_words(text), dsfield_names());
-  if (!command) return std::unexpected(ConfigError{.line = 1, .key = {}, .message = command.error()});
+  if (!command) return std::unexpected(ConfigError{.key = {}, .message = command.error()});
   auto config = config::interface_config(*command);
-  if (!config) return std::unexpected(ConfigError{.line = 1, .key = {}, .message = config.error()});
+  if (!config) return std::unexpected(ConfigError{.key = {}, .message = config.error()});
   return std::move(*config);
 }
 
@@ -208,7 +208,7 @@ AppResult<InterfaceFile> parse_interface_file(std::string name, std::string path
 AppResult<InterfaceFile> parsed_interface_file(std::string name, std::string path, std::string found,
                                                InterfaceSources sources,
                                                ConfigResult<config::InterfaceConfig> config) {
-  if (!config) return fail(config.error().text(path), kExitUsage);
+  if (!config) return fail(config.error().texts(path), kExitUsage);
   if (const auto fault = route_fault(*config)) return fail(fault->text(path), kExitUsage);
   if (const auto fault = name_fault(*config)) return fail(fault->text(path), kExitUsage);
   return InterfaceFile{.name = std::move(name),

@@ -56,11 +56,12 @@ class Keeper::Device final : public DeviceControl {
   static constexpr const char* kGone = "the interface's process is gone";
 
   static std::expected<void, ConfigError> outcome(const std::optional<json>& reply) {
-    if (!reply) return std::unexpected(ConfigError{.line = 1, .key = {}, .message = kGone});
+    if (!reply) return std::unexpected(ConfigError{.key = {}, .message = kGone});
     if (!reply->contains("error")) return {};
-    return std::unexpected(ConfigError{.line = reply->value("line", 1),
+    return std::unexpected(ConfigError{.line = reply->value("line", 0),
                                        .key = reply->value("key", ""),
-                                       .message = reply->value("error", "")});
+                                       .message = reply->value("error", ""),
+                                       .file = reply->value("file", "")});
   }
 
   Keeper& keeper_;

@@ -16,7 +16,7 @@ using nlohmann::json;
 namespace {
 
 json fault(const ConfigError& error) {
-  return {{"line", error.line}, {"key", error.key}, {"error", error.message}};
+  return {{"line", error.line}, {"key", error.key}, {"error", error.message}, {"file", error.file}};
 }
 
 json outcome(const std::expected<void, ConfigError>& done) {

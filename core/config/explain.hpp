@@ -25,6 +25,7 @@ struct ExplainFacts {
   /// As many as peers, in their order, or none; of a tunnel: one, or none.
   std::vector<PeerPath> paths{};
   std::optional<uint32_t> default_route_mtu{};  // bytes
+  bool local_is_absent = false;                 // a tunnel's local address is not on this host
 };
 
 /// Lines without their ends. The file's warnings are among them, at the end.

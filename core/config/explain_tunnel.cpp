@@ -182,7 +182,7 @@ std::vector<std::string> TunnelExplainer::differences() const {
         "systemd-networkd makes such a device only with Independent=yes, or if the .network file of its "
         "underlay "
         "says Tunnel=" +
-        facts_.interface + "; it is made here without either");
+        facts_.interface + "; it is made here in any case");
   }
   if (tunnel_.ignore_df && config_.format == Format::ip_tunnel)
     found.emplace_back("`ip tunnel` has no ignore-df; `ip link add type gre` does");
@@ -196,6 +196,12 @@ std::vector<std::string> TunnelExplainer::differences() const {
 
 std::vector<std::string> TunnelExplainer::notes() const {
   std::vector<std::string> found;
+  if (facts_.local_is_absent) {
+    found.push_back(
+        "the local address " + tunnel_.local.text() +
+        " is not on this host now: the tunnel is made, and waits until it is (behind NAT, local is "
+        "the private address)");
+  }
   if (tunnel_.ttl == 0) {
     found.emplace_back(
         "outer packets have the ttl of the inner ones: those of BGP and OSPF to neighbours, with a ttl of 1, "

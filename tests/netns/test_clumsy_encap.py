@@ -215,6 +215,38 @@ def test_a_local_address_or_link_that_comes_goes_and_comes_back_is_waited_for():
         until(lambda: interfaces(lines.left)["gre1"]["waiting"] is None, 5, "waits no longer")
 
 
+def test_a_packet_without_a_route_does_not_count_as_sent():
+    with World() as world:
+        lines = Lines(world)
+        lines.left.run("ip route add prohibit 192.0.2.2/32")
+        until(lambda: interfaces(lines.left)["gre1"]["waiting"], 5, "says that there is no route")
+        before = interfaces(lines.left)["gre1"]
+        lines.left.ping("10.9.0.2", 5, interval=0.05, wait=0.2, check=False)
+        after = interfaces(lines.left)["gre1"]
+        assert after["drops"]["raw_send_failed"] >= before["drops"]["raw_send_failed"] + 5, after
+        for counter in ("tx_packets", "tx_bytes"):
+            assert after[counter] == before[counter], (counter, before[counter], after[counter])
+
+
+def test_check_tells_what_up_would_run_into_and_changes_nothing():
+    with World() as world:
+        lines = Lines(world)
+        before = lines.left.out("ip -br link")
+
+        def told(name, local, *texts):
+            file = world.file("a.netdev", f"[NetDev]\nName={name}\nKind=gre\n[Tunnel]\nLocal={local}\nRemote=192.0.2.2\n")
+            out = lines.left.hatsd("check", file).stdout
+            for text in texts:
+                assert text in out, (text, out)
+            return out
+        told("gre1", "192.0.2.1", "warning: gre1: the interface exists already", "`hatsd-user reload gre1`")
+        told("other", "192.0.2.1", "other cannot be told apart from gre1 on the wire")
+        told("other", "192.0.2.99", "the local address 192.0.2.99 is not on this host now")
+        fine = told("other", "192.0.2.11")
+        assert "warning" not in fine and "not on this host" not in fine, fine
+        assert lines.left.out("ip -br link") == before
+
+
 def test_a_remote_routed_into_its_own_tunnel_does_not_spin():
     with World() as world:
         lines = Lines(world)

@@ -50,6 +50,12 @@ TEST(ExplainTest, TheGuidesFileIsToldInFull) {
           "  - AllowedIPs still decide what each peer may send and which peer a packet goes to\n");
 }
 
+TEST(ExplainTest, AFileWithoutAPeerIsToldToHaveNone) {
+  const std::string note = "there is no peer: nothing passes until `wg set` gives one";
+  EXPECT_NE(text_of(accept("[Interface]\n"), {}).find(note), std::string::npos);
+  EXPECT_EQ(text_of(accept(kGuide), {}).find(note), std::string::npos);
+}
+
 TEST(ExplainTest, TheGuidesMtuDrawsItsAdvice) {
   std::string file = kGuide;
   file.insert(file.find("Table"), "MTU = 1468\n");

@@ -45,6 +45,19 @@ bool has(const std::string& text, const std::string& part) {
 
 const std::string kEnds = " local 192.0.2.1 remote 192.0.2.2";
 
+TEST(ExplainTunnelTest, ALocalAddressThatIsNotHereIsTold) {
+  const InterfaceConfig config = of_words("gre" + kEnds + " ttl 255");
+  ExplainFacts facts{.interface = "hats0"};
+  const auto told = [&] {
+    std::string out;
+    for (const std::string& line : explain(config, facts)) out += line + '\n';
+    return has(out, "the local address 192.0.2.1 is not on this host now");
+  };
+  EXPECT_FALSE(told());
+  facts.local_is_absent = true;
+  EXPECT_TRUE(told());
+}
+
 TEST(ExplainTunnelTest, TheGuidesGreFileIsToldInFull) {
   const InterfaceConfig config = of_netdev("gre", "Local  = 192.0.2.1\nRemote = 192.0.2.2\nTTL    = 255\n",
                                            "[Network]\nAddress = 10.0.0.1/30\n");
@@ -66,7 +79,7 @@ TEST(ExplainTunnelTest, TheGuidesGreFileIsToldInFull) {
       "  - those of its addresses alone; set others yourself or with BIRD or FRR\n"
       "what stock tools do otherwise\n"
       "  - systemd-networkd makes such a device only with Independent=yes, or if the .network file of its "
-      "underlay says Tunnel=hats0; it is made here without either\n");
+      "underlay says Tunnel=hats0; it is made here in any case\n");
 }
 
 TEST(ExplainTunnelTest, TheGuidesIp6greIsExplainedInEveryFormat) {

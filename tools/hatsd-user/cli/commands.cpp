@@ -215,6 +215,7 @@ int run_reload(const CommandLine& line) {
 int run_check(const CommandLine& line) {
   int code = 0;
   const char* separator = "";
+  std::vector<InterfaceFile> before;
   for (const std::string& word : line.names) {
     std::vector<std::string> warnings;
     auto files = load_config(word, warnings);
@@ -223,8 +224,9 @@ int run_check(const CommandLine& line) {
       code = complain(files.error());
       continue;
     }
-    for (const InterfaceFile& file : *files) {
+    for (InterfaceFile& file : *files) {
       std::cout << std::exchange(separator, "\n");
+      for (const std::string& text : collisions(file, before)) std::cout << "warning: " << text << '\n';
       for (const std::string& path : file.secret_paths()) {
         for (const std::string& warning : file_guard(path)) std::cout << "warning: " << warning << '\n';
       }
@@ -232,6 +234,7 @@ int run_check(const CommandLine& line) {
            config::explain(file.config, explain_facts(file.config, file.name, file.path))) {
         std::cout << text << '\n';
       }
+      before.push_back(std::move(file));
     }
   }
   return code;

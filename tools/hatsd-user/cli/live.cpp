@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "core/config/netdev.hpp"
+#include "core/config/text.hpp"
 #include "tools/hatsd-user/control/local_socket.hpp"
 #include "tools/hatsd-user/control/tunnel_json.hpp"
 #include "tools/hatsd-user/daemon/local_host.hpp"
@@ -75,26 +76,37 @@ AppError alike(const InterfaceFile& file, const std::string& other) {
   return {file.path.empty() ? fault.message : fault.text(path), kExitUsage};
 }
 
+/// That a link has the name, and who serves it.
+std::string taken_text(const std::string& name) {
+  std::string text = name + ": the interface exists already";
+  if (const auto live = live_interfaces(name)) {
+    if (const auto* ours = find_here(*live, name)) {
+      text += ", pid " + std::to_string(ours->process) + " serves it; `hatsd-user down " + name +
+              "` ends it; if it is from a file, `hatsd-user reload " + name +
+              "` applies a changed one, and `hatsd-user tunnel change " + name +
+              "` changes one of `tunnel add`";
+    }
+  }
+  return text;
+}
+
 }  // namespace
 
+std::vector<std::string> collisions(const InterfaceFile& file, const std::vector<InterfaceFile>& before) {
+  if (link_exists(file.name)) return {taken_text(file.name)};  // maybe by this very file
+  const auto free = check_wire_is_free(file, before);
+  return free ? std::vector<std::string>{} : std::vector{free.error().message};
+}
+
 int complain(const AppError& error) {
-  std::cerr << "hatsd-user: " << error.message << '\n';
+  for (const std::string_view line : config::split(error.message, '\n')) {
+    std::cerr << "hatsd-user: " << line << '\n';
+  }
   return error.exit_code;
 }
 
 AppResult<void> check_name_is_free(const std::string& name) {
-  if (link_exists(name) && !is_left_by_the_dead(name)) {
-    std::string text = name + ": the interface exists already";
-    if (const auto live = live_interfaces(name)) {
-      if (const auto* ours = find_here(*live, name)) {
-        text += ", pid " + std::to_string(ours->process) + " serves it; `hatsd-user down " + name +
-                "` ends it; if it is from a file, `hatsd-user reload " + name +
-                "` applies a changed one, and `hatsd-user tunnel change " + name +
-                "` changes one of `tunnel add`";
-      }
-    }
-    return fail(text);
-  }
+  if (link_exists(name) && !is_left_by_the_dead(name)) return fail(taken_text(name));
   // What a process that died has left behind is undone first.
   const auto undone = HostSetup::finish_undo(name, logging_host_options(-1));
   if (!undone) return fail(name + ": " + undone.error());

@@ -11,7 +11,7 @@
 
 namespace hats::app {
 
-/// Prints "hatsd-user: MESSAGE" to standard error and returns the exit code.
+/// Prints "hatsd-user: MESSAGE" to standard error, each line of it so, and returns the exit code.
 int complain(const AppError& error);
 
 /// No interface of that name exists in the caller's namespace; what a process that died has left of one is
@@ -25,6 +25,11 @@ int complain(const AppError& error);
 /// No tunnel of a running process, nor of `before`, is alike on the wire to that of `file`.
 [[nodiscard]] AppResult<void> check_wire_is_free(const InterfaceFile& file,
                                                  const std::vector<InterfaceFile>& before);
+
+/// What would keep `up` of the file from its work now: the name is taken, or the tunnel is one on the wire
+/// with that of a running process or of `before`. For `check`: nothing is changed.
+[[nodiscard]] std::vector<std::string> collisions(const InterfaceFile& file,
+                                                  const std::vector<InterfaceFile>& before);
 
 /// Ends the interface and waits until its link is gone.
 [[nodiscard]] AppResult<void> take_down(const LiveInterface& live);

@@ -2,9 +2,7 @@
 
 #include <fcntl.h>
 #include <net/if.h>
-#include <netinet/in.h>
 #include <spdlog/spdlog.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +16,7 @@
 #include "core/config/mtu_advice.hpp"
 #include "core/packet/path_mtu.hpp"
 #include "tools/hatsd-user/daemon/encap_status.hpp"
+#include "tools/hatsd-user/quick/link_mtu.hpp"
 
 namespace hats::app {
 
@@ -26,28 +25,6 @@ namespace {
 /// Paths are looked up anew every so many upkeeps (of 5 s each): what the kernel has learned of a path
 /// expires without an event.
 constexpr unsigned kUpkeepsPerLook = 12;
-
-/// Whether a socket could have the address for its own now.
-bool is_own_address(const IpAddress& address, uint32_t interface_index) {
-  const int family = address.family == Family::v4 ? AF_INET : AF_INET6;
-  const transport::UniqueFd fd(socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!fd) return false;
-  sockaddr_storage name{};
-  socklen_t size = 0;
-  if (family == AF_INET) {
-    sockaddr_in v4{};
-    v4.sin_family = AF_INET;
-    std::memcpy(&v4.sin_addr, address.bytes.data(), sizeof v4.sin_addr);
-    std::memcpy(&name, &v4, size = sizeof v4);
-  } else {
-    sockaddr_in6 v6{};
-    v6.sin6_family = AF_INET6;
-    std::memcpy(&v6.sin6_addr, address.bytes.data(), sizeof v6.sin6_addr);
-    v6.sin6_scope_id = interface_index;
-    std::memcpy(&name, &v6, size = sizeof v6);
-  }
-  return bind(fd.get(), reinterpret_cast<const sockaddr*>(&name), size) == 0;
-}
 
 /// Over IPv6 a remote that is this host itself must be allowed (Linux ip6_tnl_xmit_ctl, ip6_tnl_rcv_ctl).
 bool forbids_remote(const encap::TunnelConfig& tunnel) {

@@ -1,6 +1,13 @@
 #include "tools/hatsd-user/quick/link_mtu.hpp"
 
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cstring>
+
 #include "core/config/mtu_advice.hpp"
+#include "transport/socket.hpp"
 
 namespace hats::app {
 namespace {
@@ -15,6 +22,27 @@ std::optional<uint32_t> link_mtu(tun::Netlink& netlink, uint32_t index) {
 }
 
 }  // namespace
+
+bool is_own_address(const IpAddress& address, uint32_t interface_index) {
+  const int family = address.family == Family::v4 ? AF_INET : AF_INET6;
+  const transport::UniqueFd fd(socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd) return false;
+  sockaddr_storage name{};
+  socklen_t size = 0;
+  if (family == AF_INET) {
+    sockaddr_in v4{};
+    v4.sin_family = AF_INET;
+    std::memcpy(&v4.sin_addr, address.bytes.data(), sizeof v4.sin_addr);
+    std::memcpy(&name, &v4, size = sizeof v4);
+  } else {
+    sockaddr_in6 v6{};
+    v6.sin6_family = AF_INET6;
+    std::memcpy(&v6.sin6_addr, address.bytes.data(), sizeof v6.sin6_addr);
+    v6.sin6_scope_id = interface_index;
+    std::memcpy(&name, &v6, size = sizeof v6);
+  }
+  return bind(fd.get(), reinterpret_cast<const sockaddr*>(&name), size) == 0;
+}
 
 std::optional<uint32_t> path_mtu(tun::Netlink& netlink, const Endpoint& endpoint, uint32_t fwmark) {
   if (endpoint.scope_id != 0) return link_mtu(netlink, endpoint.scope_id);
@@ -86,6 +114,10 @@ config::ExplainFacts explain_facts(const config::InterfaceConfig& config, const 
     config::PeerPath path{.endpoint = Endpoint{.address = config.tunnel->tunnel.remote}};
     if (netlink) path.mtu = path_mtu(*netlink, *path.endpoint, 0);
     facts.paths.push_back(path);
+    const IpAddress& local = config.tunnel->tunnel.local;
+    const std::string& underlay = config.tunnel->underlay;
+    const uint32_t link = underlay.empty() ? 0 : if_nametoindex(underlay.c_str());
+    facts.local_is_absent = local.is_set() && !is_own_address(local, link);
   }
   if (netlink) facts.default_route_mtu = default_route_mtu(*netlink);
   return facts;

@@ -13,6 +13,9 @@
 
 namespace hats::app {
 
+/// Whether a socket could have the address for its own now. `interface_index`: of a link-local one.
+[[nodiscard]] bool is_own_address(const IpAddress& address, uint32_t interface_index);
+
 /// The path to one endpoint, in bytes: the route's own MTU, else its link's. nullopt: there is no route.
 [[nodiscard]] std::optional<uint32_t> path_mtu(tun::Netlink& netlink, const Endpoint& endpoint,
                                                uint32_t fwmark);
@@ -31,7 +34,8 @@ namespace hats::app {
 [[nodiscard]] std::optional<std::string> tunnel_path_warning(tun::Netlink& netlink, uint32_t mtu,
                                                              const encap::TunnelConfig& tunnel);
 
-/// What `check` tells the explainer: the paths to peers whose endpoints are numbers.
+/// What `check` tells the explainer: the paths to peers whose endpoints are numbers, and whether
+/// a tunnel's local address is here.
 [[nodiscard]] config::ExplainFacts explain_facts(const config::InterfaceConfig& config,
                                                  const std::string& interface, const std::string& file);
 

@@ -49,7 +49,8 @@ def main(build, folder):
         return 77
     CACHE.mkdir(parents=True, exist_ok=True)
     version = subprocess.run([TIDY, "--version"], capture_output=True, check=True).stdout
-    rules = version + (TOP / ".clang-tidy").read_bytes()
+    files = [TOP / ".clang-tidy", TOP / folder / ".clang-tidy"]  # a folder's adds to the tree's
+    rules = version + b"".join(file.read_bytes() for file in files if file.exists())
     entries = [entry for entry in json.loads((pathlib.Path(build) / "compile_commands.json").read_text())
                if pathlib.Path(entry["file"]).is_relative_to(TOP / folder)]
     if not entries:

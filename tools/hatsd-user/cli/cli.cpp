@@ -72,7 +72,8 @@ std::string misplaced_option(const CLI::App& app, int argc, const char* const* a
     std::string commands;
     for (const CLI::App* command : app.get_subcommands({})) {
       if (command->get_option_no_throw(option) == nullptr) continue;
-      commands += (commands.empty() ? "`" : ", `") + command->get_name() + "`";
+      if (!commands.empty()) commands += ", ";
+      commands.append("`").append(command->get_name()).append("`");
     }
     if (!commands.empty() && app.get_option_no_throw(option) == nullptr) {
       return option + " is an option of " + commands + ", and is written after that word";

@@ -172,6 +172,7 @@ Interface* Daemon::find(const std::string& id) {
 
 std::vector<Interface*> Daemon::interfaces() {
   std::vector<Interface*> out;
+  out.reserve(entries_.size());
   for (const Entry& entry : entries_) out.push_back(entry.interface.get());
   return out;
 }

@@ -187,7 +187,7 @@ std::expected<tun::Route, std::string> EncapInterface::find_path() const {
     return std::unexpected("the route to " + tunnel.remote.text() + " leads into the tunnel itself");
   }
   if (from) route->source = from;
-  return std::move(*route);
+  return *route;
 }
 
 uint32_t EncapInterface::path_mtu(const tun::Route& route) const {

@@ -216,7 +216,7 @@ void Keeper::reload(const std::string& name) {
   (void)send_message(channel_.get(), answer);
 }
 
-std::optional<json> Keeper::ask(json request) {
+std::optional<json> Keeper::ask(const json& request) {
   if (data_process_gone_ || !send_message(channel_.get(), request)) {
     data_process_gone_ = true;
     return std::nullopt;

@@ -46,7 +46,7 @@ class Keeper {
   void data_process_died();
   int wait_for_data_process();
   /// Sends a request and waits for its reply; nullopt if the data process is gone.
-  std::optional<nlohmann::json> ask(nlohmann::json request);
+  std::optional<nlohmann::json> ask(const nlohmann::json& request);
   Guest* find(const std::string& name);
 
   transport::UniqueFd channel_;

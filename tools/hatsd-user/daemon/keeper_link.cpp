@@ -135,7 +135,7 @@ json KeeperLink::reconfigure(Interface& interface) {
 
 void KeeperLink::end(Interface& interface, Ending why, pid_t caller, std::function<void()> remove,
                      std::function<void()> done) {
-  const std::string name = interface.name();
+  const std::string& name = interface.name();
   ending_[name] = {std::move(remove), std::move(done)};
   (void)send_message(
       channel_.get(),
@@ -144,7 +144,7 @@ void KeeperLink::end(Interface& interface, Ending why, pid_t caller, std::functi
 
 void KeeperLink::reload(Interface& interface, InterfaceSources sources,
                         std::function<void(AppResult<void>)> done) {
-  const std::string name = interface.name();
+  const std::string& name = interface.name();
   if (reloading_.contains(name)) {
     done(fail(name + ": another reload is under way"));
     return;

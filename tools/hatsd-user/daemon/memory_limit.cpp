@@ -12,7 +12,7 @@ namespace hats::app {
 
 namespace {
 
-constexpr uint64_t kMib = 1024 * 1024;
+constexpr uint64_t kMib = uint64_t{1024} * 1024;
 /// The part of the available memory that packets take if nothing else is said: 1 / kShare.
 constexpr uint64_t kShare = 4;
 

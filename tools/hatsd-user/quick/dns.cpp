@@ -41,7 +41,7 @@ std::string resolvconf_name(const std::string& interface, const std::string& ord
     const std::string prefix = line.substr(0, line.size() - 1);
     const bool plain = std::all_of(prefix.begin(), prefix.end(),
                                    [](unsigned char c) { return std::isalnum(c) != 0 || c == '-'; });
-    if (plain) return prefix + "." + interface;
+    if (plain) return std::string(prefix).append(".").append(interface);
   }
   return interface;
 }

@@ -51,6 +51,7 @@ std::array<tun::Rule, 2> default_route_rules(Family family, uint32_t table) {
 
 std::optional<uint32_t> next_rule_priority(const std::vector<tun::Rule>& rules) {
   std::vector<uint32_t> priorities;
+  priorities.reserve(rules.size());
   for (const auto& rule : rules) priorities.push_back(rule.priority.value_or(0));
   std::sort(priorities.begin(), priorities.end());
   if (priorities.size() < 2 || priorities[1] < 2) return std::nullopt;

@@ -76,7 +76,10 @@ std::string misplaced_option(const CLI::App& app, int argc, const char* const* a
       commands.append("`").append(command->get_name()).append("`");
     }
     if (!commands.empty() && app.get_option_no_throw(option) == nullptr) {
-      return option + " is an option of " + commands + ", and is written after that word";
+      return std::string(option)
+          .append(" is an option of ")
+          .append(commands)
+          .append(", and is written after that word");
     }
   }
   return {};

@@ -1,4 +1,5 @@
 """What is compared: how each is started between the two hosts, and which rows it takes part in."""
+import contextlib
 import dataclasses
 import glob
 import os
@@ -120,6 +121,9 @@ class Running:
         measure.wait_until(lambda: not any(map(measure.alive, self.pids)), 5, kill=self.pids)
         for host in (self.arena.near, self.arena.far):
             host.run(f"ip link del {self.link(host)}", check=False)
+            # gotatun leaves its socket, which the next one would be taken to have opened.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"/run/wireguard/{self.link(host)}.sock")
         self.arena.near.run("ip route del 10.11.0.0/22", check=False)
         if self.entry.gro:
             self.arena.set_gro(False)

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Lists every single test that was skipped in a ctest run, and why: skipped.py .../Testing/Temporary/LastTest.log
+"""Lists every single test that was skipped in a ctest run of so many entries, and why:
+skipped.py .../Testing/Temporary/LastTest.log ENTRIES
 
-ctest itself names an entry as skipped only if all of its tests were. With --selfcheck it proves itself.
+ctest itself names an entry as skipped only if all of its tests were. Any other ctest in the same folder, even one that
+only lists, takes the log away: where it does not hold all entries, the exit status is 1. With --selfcheck it proves itself.
 """
 import re
 import sys
@@ -37,6 +39,11 @@ def skips(lines):
         elif line == "Test Skipped." and not any_word:
             found.append((entry, "", "no reason given"))
     return list(dict.fromkeys(found))
+
+
+def entries(lines):
+    """The names of the entries that the log tells of."""
+    return {match.group(1) for line in lines if (match := ENTRY.match(line.rstrip("\n")))}
 
 
 def report(found):
@@ -91,11 +98,23 @@ def selfcheck():
     assert seen == expected, seen
     assert report(seen).startswith("5 skipped:\n  tun_test: Tun.Segments: this kernel has no USO\n"), report(seen)
     assert report([]) == "no test was skipped"
+    assert judge(SAMPLE.splitlines(), 4) == (0, report(expected)), "all entries are there"
+    assert judge(SAMPLE.splitlines(), 5)[0] == 1 and judge([], 4)[0] == 1, "a log that is not whole tells nothing"
     print("skips are seen")
+
+
+def judge(lines, expected):
+    """The exit status, and what to print."""
+    held = len(entries(lines))
+    if held < expected:
+        return 1, f"not known: the log holds {held} of {expected} entries"
+    return 0, report(skips(lines))
 
 
 if sys.argv[1:] == ["--selfcheck"]:
     selfcheck()
 else:
     with open(sys.argv[1], errors="replace") as log:
-        print(report(skips(log)))
+        status, text = judge(log.readlines(), int(sys.argv[2]))
+    print(text)
+    sys.exit(status)

@@ -270,9 +270,11 @@ bool Explainer::allows(const char* prefix) const {
 /// Whether there is a peer; and what a routing daemon needs of AllowedIPs (formats.md 1.7), of interest where
 /// the file leaves routes to one.
 void Explainer::notes() {
-  if (config_.peers.empty())
+  if (config_.peers.empty()) {
     out_.list("worth knowing", {"there is no peer: nothing passes until `wg set` gives one"});
-  if (config_.table.kind != RouteTable::Kind::off || config_.peers.empty()) return;
+    return;
+  }
+  if (config_.table.kind != RouteTable::Kind::off) return;
   std::vector<std::string> found;
   const bool link_local = std::ranges::any_of(config_.addresses, [](const InterfaceAddress& address) {
     return Prefix::parse("fe80::/10")->contains(address.prefix.address);

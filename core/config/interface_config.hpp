@@ -101,7 +101,7 @@ struct InterfaceConfig {
   std::optional<crypto::PrivateKey> private_key;
   std::optional<uint16_t> listen_port;  // a service name has been kept in listen_service instead
   std::string listen_service;
-  int listen_port_line = 0;  // of its ListenPort; 0: there is none
+  int listen_port_line = 1;  // of its ListenPort, where it has one
   std::optional<uint32_t> fwmark;
   std::vector<InterfaceAddress> addresses;
   std::vector<InterfaceRoute> routes;

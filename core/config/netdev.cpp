@@ -145,7 +145,7 @@ ConfigResult<void> read_network_files(const NetworkdSources& sources, const Netd
   const std::vector<InterfaceRoute> of_peers = config.routes;
   if (auto done = read_network(*text, config, warnings, elsewhere); !done) return done;
   if (!elsewhere) return {};
-  warnings.add(sources.network.front().path, 0, "",
+  warnings.add(sources.network.front().path, 1, "",
                "systemd-networkd is running and gives " + identity.name +
                    " its addresses and routes; hatsd-user makes the interface alone");
   config.addresses_elsewhere = of_peers.empty();

@@ -44,7 +44,7 @@ Done each_tunnel(Context& context, const Tree& tree, const Read& read) {
 
 /// Where `name` was looked for, and what may be meant instead.
 ConfigError not_found(const std::string& first_path, const std::vector<Tree>& trees, std::string_view name) {
-  ConfigError error{0, "", "there is no tunnel " + quoted(name) + " under network: tunnels:", first_path};
+  ConfigError error{1, "", "there is no tunnel " + quoted(name) + " under network: tunnels:", first_path};
   Context context;
   std::vector<std::string> names;
   for (const Tree& tree : trees) {

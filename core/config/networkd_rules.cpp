@@ -358,7 +358,7 @@ void Warnings::add(const std::vector<ConfigError>& others) {
 std::vector<ConfigError> Warnings::take() {
   if (left_out_ > 0) {
     warnings_.push_back(
-        {0, "", "and " + std::to_string(left_out_) + " more warnings", warnings_.back().file});
+        {1, "", "and " + std::to_string(left_out_) + " more warnings", warnings_.back().file});
   }
   left_out_ = 0;
   return std::move(warnings_);
@@ -418,7 +418,7 @@ ConfigError missing_key(const IniText& text, std::span<const KeyRule> rules, std
                 "? Without it there is no " + key,
             misspelt->file};
   }
-  return {0, std::move(key), "is missing, as there is no section " + header + "; " + remedy, file};
+  return {1, std::move(key), "is missing, as there is no section " + header + "; " + remedy, file};
 }
 
 bool is_known_section(std::span<const KeyRule> rules, const IniSection& section, Warnings& warnings) {

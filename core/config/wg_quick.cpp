@@ -139,7 +139,7 @@ ConfigResult<InterfaceConfig> Parser::parse(std::string_view text) {
   if (!faults.any()) faults.passed(finish());
   if (auto done = faults.result(); !done) return std::unexpected(done.error());
   if (warnings_left_out_ > 0) {
-    config_.warnings.push_back({0, "", "and " + std::to_string(warnings_left_out_) + " more warnings"});
+    config_.warnings.push_back({1, "", "and " + std::to_string(warnings_left_out_) + " more warnings"});
   }
   return std::move(config_);
 }
@@ -412,7 +412,7 @@ Parser::Done Parser::finish() {
 /// What is allowed, and hardly meant.
 void Parser::warn_of_lacks() {
   if (section_ == Section::none) {
-    warn(0, "", "holds no section: an interface without key, address and peer; begin with [Interface]");
+    warn(1, "", "holds no section: an interface without key, address and peer; begin with [Interface]");
   }
   // Elsewhere routes to AllowedIPs lead to the other end, or a hook gives the address its peer.
   if (config_.table.kind != RouteTable::Kind::off || !config_.pre_up.empty() || !config_.post_up.empty())

@@ -1,5 +1,5 @@
-// netplan's files: any text is parsed or refused, an error names one of the texts and, where it has one, a
-// line of it, key files that are asked for are enough, and a file given twice comes to what it comes to once.
+// netplan's files: any text is parsed or refused, an error names a line of one of the texts, key files that
+// are asked for are enough, and a file given twice comes to what it comes to once.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -19,7 +19,7 @@ void check_error(const Sources& sources, const ConfigError& error) {
   const auto source = std::ranges::find(sources, error.file, &config::SourceText::path);
   HATS_FUZZ_CHECK(source != sources.end());
   const auto lines = std::ranges::count(source->text, '\n') + 1;
-  HATS_FUZZ_CHECK(error.line >= 0 && error.line <= lines);
+  HATS_FUZZ_CHECK(error.line >= 1 && error.line <= lines);
   HATS_FUZZ_CHECK(!error.message.empty());
   const std::string shown = error.text("?");
   HATS_FUZZ_CHECK(std::ranges::all_of(shown, [](char c) { return c >= ' ' && c <= '~'; }));

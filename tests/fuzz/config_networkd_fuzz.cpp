@@ -1,6 +1,6 @@
-// systemd-networkd's files: any text is parsed or refused, an error names a file and, where it has one, a
-// line of it, no message repeats what cannot be printed, and what was parsed keeps the laws of its value. A
-// line of "%%" parts the .netdev from its drop-in, from the .network, and from the text of a key file.
+// systemd-networkd's files: any text is parsed or refused, an error names a file and a line of it, no message
+// repeats what cannot be printed, and what was parsed keeps the laws of its value. A line of "%%" parts the
+// .netdev from its drop-in, from the .network, and from the text of a key file.
 #include <algorithm>
 #include <array>
 #include <string>
@@ -22,7 +22,7 @@ void check_message(const config::NetworkdSources& sources, const ConfigError& er
     for (const config::SourceText& source : *texts) {
       if (source.path != error.file) continue;
       found = true;
-      HATS_FUZZ_CHECK(error.line >= 0);
+      HATS_FUZZ_CHECK(error.line >= 1);
       HATS_FUZZ_CHECK(error.line <= std::ranges::count(source.text, '\n') + 1);
     }
   }

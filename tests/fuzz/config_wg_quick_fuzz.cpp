@@ -1,5 +1,5 @@
-// wg-quick's file: any text is parsed or refused, an error names a line of the text where it has one, and
-// what was parsed can be explained, compared, and written out so that it parses to the same.
+// wg-quick's file: any text is parsed or refused, an error names a line of the text, and what was parsed can
+// be explained, compared, and written out so that it parses to the same.
 #include <algorithm>
 #include <string>
 
@@ -37,7 +37,7 @@ std::string written(const config::InterfaceConfig& config) {
 
 void check_error(const std::string& text, const ConfigError& error) {
   const auto lines = std::count(text.begin(), text.end(), '\n') + 1;
-  HATS_FUZZ_CHECK(error.line >= 0 && error.line <= lines);
+  HATS_FUZZ_CHECK(error.line >= 1 && error.line <= lines);
   HATS_FUZZ_CHECK(!error.message.empty());
   const std::string shown = error.text("F");
   HATS_FUZZ_CHECK(std::ranges::all_of(shown, [](char c) { return c >= ' ' && c <= '~'; }));

@@ -83,21 +83,21 @@ TEST_F(NetplanFilesTest, WhatCannotBeReadIsNamed) {
   std::filesystem::create_directories(root_ + "/etc/netplan");
   const std::string path = root_ + "/etc/netplan/a.yaml";
   std::filesystem::create_symlink("/nowhere/at/all", path);
-  EXPECT_EQ(listed(), path + ": No such file or directory");
+  EXPECT_EQ(listed(), path + ":1: No such file or directory");
   EXPECT_EQ(load_netplan(root_).error().exit_code, 2);
   std::filesystem::remove(path);
   std::filesystem::create_directory(path);
-  EXPECT_EQ(listed(), path + ": is not a file");
+  EXPECT_EQ(listed(), path + ":1: is not a file");
   std::filesystem::remove(path);
   ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
-  EXPECT_EQ(listed(), path + ": is not a file");
+  EXPECT_EQ(listed(), path + ":1: is not a file");
   std::filesystem::remove(path);
   std::filesystem::create_symlink("/dev/zero", path);
-  EXPECT_EQ(listed(), path + ": is not a file");
+  EXPECT_EQ(listed(), path + ":1: is not a file");
   std::filesystem::remove(path);
   write("/etc/netplan/a.yaml", "");
   std::filesystem::resize_file(path, (16U << 20) + 1);
-  EXPECT_EQ(listed(), path + ": is larger than 16777216 bytes");
+  EXPECT_EQ(listed(), path + ":1: is larger than 16777216 bytes");
 }
 
 TEST_F(NetplanFilesTest, OneFileMayBeReadAlone) {
@@ -107,7 +107,7 @@ TEST_F(NetplanFilesTest, OneFileMayBeReadAlone) {
   ASSERT_EQ(loaded->sources.size(), 1u);
   EXPECT_EQ(loaded->sources[0].path, path);
   EXPECT_EQ(loaded->sources[0].text, "text");
-  EXPECT_EQ(load_netplan_file("/nowhere.yaml").error().message, "/nowhere.yaml: No such file or directory");
+  EXPECT_EQ(load_netplan_file("/nowhere.yaml").error().message, "/nowhere.yaml:1: No such file or directory");
 }
 
 TEST_F(NetplanFilesTest, ATunnelFoundByNameIsOfTheFileThatDefinesIt) {

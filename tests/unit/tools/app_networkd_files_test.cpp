@@ -170,7 +170,7 @@ TEST_F(NetworkdFilesTest, APathIsThatFileWithWhatLiesBesideIt) {
   const auto sources = load(path);
   EXPECT_EQ(paths(sources.netdev), (Paths{"/home/x.netdev", "/home/x.netdev.d/1.conf"}));
   EXPECT_EQ(paths(sources.network), Paths{"/home/y.network"});
-  EXPECT_EQ(refused(root_ + "/home/none.netdev"), root_ + "/home/none.netdev: No such file or directory");
+  EXPECT_EQ(refused(root_ + "/home/none.netdev"), root_ + "/home/none.netdev:1: No such file or directory");
 }
 
 TEST_F(NetworkdFilesTest, ABrokenFileIsNamedWhereNothingIsFound) {

@@ -50,14 +50,15 @@ AppResult<FoundConfig> found_at(const std::string& path) {
     const std::string file = file_name(path);
     out.name = file.substr(0, file.size() - std::string_view(suffix).size());
     if (!config::valid_interface_name(out.name)) {
-      return fail(path + ": " + config::interface_name_fault(out.name), kExitUsage);
+      return fail(path + ":1: " + config::interface_name_fault(out.name), kExitUsage);
     }
     return out;
   }
-  return fail(path +
-                  ": what it holds is told by its name: NAME.conf of wg-quick, *.netdev of systemd-networkd, "
-                  "*.yaml of netplan",
-              kExitUsage);
+  return fail(
+      path +
+          ":1: what it holds is told by its name: NAME.conf of wg-quick, *.netdev of systemd-networkd, "
+          "*.yaml of netplan",
+      kExitUsage);
 }
 
 /// The places where an interface of that name is, the one that counts first.
@@ -90,8 +91,8 @@ std::string place_text(const FoundConfig& found, const ConfigFolders& folders) {
 
 AppResult<InterfaceFile> load_wg_quick(const FoundConfig& found, const std::string& word) {
   auto text = read_whole_file(found.path);
-  if (!text) return fail(found.path + ": " + std::strerror(text.error()), kExitUsage);
-  if (text->size() > kMaxConfigFile) return fail(found.path + ": larger than 16 MiB", kExitUsage);
+  if (!text) return fail(found.path + ":1: " + std::strerror(text.error()), kExitUsage);
+  if (text->size() > kMaxConfigFile) return fail(found.path + ":1: larger than 16 MiB", kExitUsage);
   std::vector<config::SourceText> texts;
   texts.push_back({found.path, std::move(*text)});
   InterfaceSources sources{.format = Format::wg_quick, .files = std::move(texts)};
@@ -139,7 +140,7 @@ AppResult<std::vector<InterfaceFile>> load_netplan_interfaces(const FoundConfig&
     auto all = files->tunnel_names();
     if (!all) return fail(all.error().texts(path), kExitUsage);
     names = std::move(*all);
-    if (names.empty()) return fail(path + ": tunnels: the file has none", kExitUsage);
+    if (names.empty()) return fail(path + ":1: tunnels: the file has none", kExitUsage);
   }
   const SharedTexts texts(std::move(set->sources));
   std::vector<InterfaceFile> out;

@@ -40,7 +40,7 @@ std::expected<std::string, std::string> read_text(const std::string& path, uintm
 
 AppResult<void> add(NetplanSources& to, const std::string& path) {
   auto text = read_text(path, kMaxConfigFile);
-  if (!text) return fail(path + ": " + text.error(), kExitUsage);
+  if (!text) return fail(path + ":1: " + text.error(), kExitUsage);
   to.sources.push_back({path, std::move(*text)});
   return {};
 }
@@ -57,7 +57,7 @@ AppResult<std::map<std::string, std::string>> list_files(const std::string& root
       if (name.ends_with(".yaml") && !name.starts_with('.')) out[name] = at->path().string();
       at.increment(error);
     }
-    if (error) return fail(root + folder + ": " + error.message(), kExitUsage);
+    if (error) return fail(root + folder + ":1: " + error.message(), kExitUsage);
   }
   return out;
 }

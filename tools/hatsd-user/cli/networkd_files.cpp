@@ -73,8 +73,8 @@ AppResult<Texts> read_with_drop_ins(const std::string& path, const Folders& fold
   for (const std::string& one : paths) {
     auto text = read_whole_file(one);
     std::string fault;
-    if (!text) fault = errno_text(one, text.error());
-    if (text && text->size() > kMaxConfigFile) fault = one + ": larger than 16 MiB";
+    if (!text) fault = errno_text(one + ":1", text.error());
+    if (text && text->size() > kMaxConfigFile) fault = one + ":1: larger than 16 MiB";
     if (!fault.empty()) {
       wipe(out);
       return fail(fault, kExitUsage);

@@ -156,7 +156,7 @@ std::expected<void, ConfigError> EncapInterface::reconfigure(const config::Inter
                                        .message = std::move(text),
                                        .file = new_config.tunnel ? new_config.tunnel->file : std::string()});
   };
-  if (!new_config.tunnel) return fault(0, "is a WireGuard interface now; take it down and up again");
+  if (!new_config.tunnel) return fault(1, "is a WireGuard interface now; take it down and up again");
   if (new_config.accept_route_advertisements != old_config.accept_route_advertisements) {
     accept_advertisements(new_config.accept_route_advertisements);
   }

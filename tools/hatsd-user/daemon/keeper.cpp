@@ -58,7 +58,7 @@ class Keeper::Device final : public DeviceControl {
   static std::expected<void, ConfigError> outcome(const std::optional<json>& reply) {
     if (!reply) return std::unexpected(ConfigError{.key = {}, .message = kGone});
     if (!reply->contains("error")) return {};
-    return std::unexpected(ConfigError{.line = reply->value("line", 0),
+    return std::unexpected(ConfigError{.line = reply->value("line", 1),
                                        .key = reply->value("key", ""),
                                        .message = reply->value("error", ""),
                                        .file = reply->value("file", "")});

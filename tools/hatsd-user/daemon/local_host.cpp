@@ -54,7 +54,7 @@ void LocalHost::reload(Interface& interface, InterfaceSources sources,
   // root's rights.
   if (HostSetup::needs_keeper(file->config)) {
     done(fail(interface.file() +
-              ": hooks, DNS, SaveConfig or a default route by policy are new in this file, and " +
+              ":1: hooks, DNS, SaveConfig or a default route by policy are new in this file, and " +
               interface.name() + " was brought up without them: take it down and up again"));
     return;
   }

@@ -51,10 +51,10 @@ std::expected<void, SetupError> HostSetup::reload(config::InterfaceConfig next, 
     default_table_ = 0;
     // A mark that we chose ourselves is not the operator's.
     if (!config_.fwmark) {
-      if (auto done = device.set_fwmark(0); !done) return fail(0, "FwMark", done.error());
+      if (auto done = device.set_fwmark(0); !done) return fail(1, "FwMark", done.error());
     }
   } else if (default_table_ != 0 && !config_.fwmark) {
-    if (auto done = device.set_fwmark(default_table_); !done) return fail(0, "FwMark", done.error());
+    if (auto done = device.set_fwmark(default_table_); !done) return fail(1, "FwMark", done.error());
   }
   auto done = reload_routes(device);
   if (done) hand_over_warnings(device);
@@ -80,7 +80,7 @@ HostSetup::Done HostSetup::reload_addresses(const config::InterfaceConfig& next)
 
 HostSetup::Done HostSetup::reload_routes(DeviceControl& device) {
   const auto snapshot = device.snapshot();
-  if (!snapshot) return fail(0, "", snapshot.error());
+  if (!snapshot) return fail(1, "", snapshot.error());
   auto wanted = wanted_routes(*snapshot);
   std::set<Prefix> wanted_prefixes, present;
   for (const auto& route : wanted) wanted_prefixes.insert(route.destination);

@@ -42,7 +42,7 @@ std::vector<HostSetup::WantedRoute> HostSetup::wanted_routes(const wg::DeviceSna
     const auto in_file = std::find_if(config_.peers.begin(), config_.peers.end(), [&](const auto& candidate) {
       return candidate.public_key == peer.public_key;
     });
-    const int line = in_file == config_.peers.end() ? 0 : in_file->line;
+    const int line = in_file == config_.peers.end() ? 1 : in_file->line;
     for (const auto& prefix : peer.allowed_ips) out.push_back({prefix.masked(), line});
   }
   std::stable_sort(out.begin(), out.end(), [](const WantedRoute& a, const WantedRoute& b) {
@@ -198,7 +198,7 @@ HostSetup::Done HostSetup::add_default_route(DeviceControl& device, const Wanted
 HostSetup::Done HostSetup::choose_default_table(DeviceControl& device, const WantedRoute& wanted) {
   if (default_table_ != 0) return {};
   const auto snapshot = device.snapshot();
-  if (!snapshot) return fail(0, "", snapshot.error());
+  if (!snapshot) return fail(1, "", snapshot.error());
   if (snapshot->fwmark != 0) {
     default_table_ = snapshot->fwmark;
     return {};

@@ -78,14 +78,14 @@ HostSetup::Done HostSetup::bring_up(DeviceControl& device) {
   }
   if (auto done = set_mtu(device, config_); !done) return done;
   if (const int error = netlink_->set_up(index_, true); error != 0) {
-    return fail(0, "", interface_ + " cannot be set up: " + std::strerror(error));
+    return fail(1, "", interface_ + " cannot be set up: " + std::strerror(error));
   }
   if (auto done = set_dns(config_); !done) return done;
   if (!config_.addresses_elsewhere) {
     if (auto done = add_written_routes(config_.routes); !done) return done;
   }
   const auto snapshot = device.snapshot();
-  if (!snapshot) return fail(0, "", snapshot.error());
+  if (!snapshot) return fail(1, "", snapshot.error());
   if (auto done = add_routes(device, wanted_routes(*snapshot)); !done) return done;
   if (auto done = owe_post_down(); !done) return done;
   post_up_begun_ = true;
@@ -95,10 +95,10 @@ HostSetup::Done HostSetup::bring_up(DeviceControl& device) {
 
 HostSetup::Done HostSetup::open() {
   auto netlink = tun::Netlink::open();
-  if (!netlink) return fail(0, "", std::string("netlink: ") + std::strerror(netlink.error()));
+  if (!netlink) return fail(1, "", std::string("netlink: ") + std::strerror(netlink.error()));
   netlink_ = std::make_unique<tun::Netlink>(std::move(*netlink));
   const auto link = netlink_->link(interface_);
-  if (!link) return fail(0, "", interface_ + ": " + std::strerror(link.error()));
+  if (!link) return fail(1, "", interface_ + ": " + std::strerror(link.error()));
   index_ = link->index;
   return {};
 }
@@ -182,7 +182,7 @@ std::vector<UndoHook> HostSetup::post_down_hooks(const config::InterfaceConfig& 
 
 HostSetup::Done HostSetup::owe_post_down() {
   const auto done = record_.replace_hooks(post_down_hooks(config_));
-  if (!done) return fail(0, "PostDown", done.error());
+  if (!done) return fail(1, "PostDown", done.error());
   return {};
 }
 
@@ -212,7 +212,7 @@ HostSetup::Done HostSetup::add_address(const config::InterfaceAddress& address) 
 
 HostSetup::Done HostSetup::set_mtu(DeviceControl& device, const config::InterfaceConfig& config) {
   const auto snapshot = device.snapshot();
-  if (!snapshot) return fail(0, "", snapshot.error());
+  if (!snapshot) return fail(1, "", snapshot.error());
   std::vector<Endpoint> endpoints;
   for (const auto& peer : snapshot->peers) {
     if (peer.endpoint.is_set()) endpoints.push_back(peer.endpoint);
@@ -221,7 +221,7 @@ HostSetup::Done HostSetup::set_mtu(DeviceControl& device, const config::Interfac
     return {};  // the device has its kind's default
   // formats.md 1.5: the key's value as it is, else what the narrowest path leaves.
   const uint32_t mtu = config.mtu ? *config.mtu : automatic_mtu(*netlink_, endpoints, snapshot->fwmark);
-  const int line = !config.mtu ? 0 : config.mtu_line != 0 ? config.mtu_line : line_of("MTU");
+  const int line = !config.mtu ? 1 : config.mtu_line != 0 ? config.mtu_line : line_of("MTU");
   const auto link = netlink_->link(index_);
   if (!link || link->mtu != mtu) {
     if (const int error = netlink_->set_mtu(index_, mtu); error != 0) {
@@ -284,7 +284,7 @@ void HostSetup::save(DeviceControl& device) {
   } else {
     done = save_config(file_, config_, *snapshot, *netlink_, index_);
   }
-  if (!done) warn_at(0, "SaveConfig", "the file stays as it is: " + done.error());
+  if (!done) warn_at(1, "SaveConfig", "the file stays as it is: " + done.error());
 }
 
 void HostSetup::undo_all_but_hooks() {
@@ -303,16 +303,15 @@ void HostSetup::undo_where(const std::function<bool(const UndoItem&)>& which) {
 
 HostSetup::Done HostSetup::interrupted() const {
   if (!readable_now(options_.interrupt_fd)) return {};
-  return fail(0, "", "interrupted: everything done so far is undone");
+  return fail(1, "", "interrupted: everything done so far is undone");
 }
 
-/// The line of a key that the parsed value does not carry: the last one, which is the one that counts; 0 if
-/// there is none.
+/// The line of a key that the parsed value does not carry: the last one, which is the one that counts.
 int HostSetup::line_of(const char* key) const {
   auto text = read_whole_file(file_);
-  if (!text) return 0;
+  if (!text) return 1;
   const std::string_view wanted(key);
-  int number = 0, found = 0;
+  int number = 0, found = 1;
   for (std::string_view left = *text; !left.empty();) {
     ++number;
     const std::string_view line = left.substr(0, left.find('\n'));

@@ -81,7 +81,7 @@ class Device {
   void forget_source(const crypto::PublicKey& peer) noexcept;
   /// The host refused datagrams that were counted as sent to a peer: `bytes` of UDP payload. They are taken
   /// off again, since the kernel counts what left.
-  void send_refused(PeerId peer, uint64_t bytes) noexcept;
+  void send_failed(PeerId peer, uint64_t bytes) noexcept;
 
   // ---- Out: inner IP packets to datagrams ----
   /// Looks up peers, numbers packets, lays out datagrams. Returns how many of `pieces` were taken (sent,

@@ -186,7 +186,7 @@ void Device::forget_source(const crypto::PublicKey& key) noexcept {
   if (Peer* peer = impl_->find(key)) peer->source = {};
 }
 
-void Device::send_refused(PeerId id, uint64_t bytes) noexcept {
+void Device::send_failed(PeerId id, uint64_t bytes) noexcept {
   if (Peer* peer = impl_->find(id)) peer->tx_bytes -= std::min(bytes, peer->tx_bytes);
 }
 

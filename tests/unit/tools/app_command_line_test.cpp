@@ -68,9 +68,11 @@ TEST(CommandLineTest, AnOptionInTheWrongPlaceIsToldWhereItBelongs) {
     EXPECT_EQ(refused.text, "hatsd-user: --io is an option of `up`, and is written after that word\n");
   }
   EXPECT_NE(parse({"up", "a.conf", "--json"}).text.find("`show`, `bench`"), std::string::npos);
-  const auto unknown = parse({"up", "a.conf", "--colour"});
+  // An option that stands where it belongs is not blamed for one that nobody knows.
+  const auto unknown = parse({"up", "--io=epoll", "a.conf", "--colour"});
   EXPECT_EQ(unknown.exit_code, 2);
   EXPECT_NE(unknown.text.find("--colour"), std::string::npos) << unknown.text;
+  EXPECT_EQ(unknown.text.find("--io"), std::string::npos) << unknown.text;
 }
 
 TEST(CommandLineTest, AnOptionOverridesTheEnvironmentAndABadValueOfEitherIsRefused) {

@@ -63,24 +63,24 @@ bool true_word(const char* text) {
   return text != nullptr && std::strcmp(text, "1") == 0;
 }
 
-/// For the first word of the line that is an option of other commands alone: which they are. Empty if none
-/// is.
-std::string misplaced_option(const CLI::App& app, int argc, const char* const* argv) {
-  for (int i = 1; i < argc; ++i) {
-    const std::string option = std::string(argv[i]).substr(0, std::string_view(argv[i]).find('='));
-    if (!option.starts_with("-") || option == "--") continue;
+/// For the first of the words that the parser could not place that is an option of other commands: which they
+/// are. Empty if none is.
+std::string misplaced_option(const CLI::App& app) {
+  constexpr bool kOfCommandsToo = true;
+  for (const std::string& word : app.remaining(kOfCommandsToo)) {
+    const std::string option = word.substr(0, word.find('='));
+    if (!option.starts_with("-")) continue;
     std::string commands;
     for (const CLI::App* command : app.get_subcommands({})) {
       if (command->get_option_no_throw(option) == nullptr) continue;
       if (!commands.empty()) commands += ", ";
       commands.append("`").append(command->get_name()).append("`");
     }
-    if (!commands.empty() && app.get_option_no_throw(option) == nullptr) {
-      return std::string(option)
-          .append(" is an option of ")
-          .append(commands)
-          .append(", and is written after that word");
-    }
+    if (commands.empty()) continue;
+    return std::string(option)
+        .append(" is an option of ")
+        .append(commands)
+        .append(", and is written after that word");
   }
   return {};
 }
@@ -149,7 +149,7 @@ ParsedCommandLine parse_command_line(int argc, const char* const* argv, Environm
   try {
     app.parse(argc, argv);
   } catch (const CLI::ExtrasError& error) {
-    const std::string hint = misplaced_option(app, argc, argv);
+    const std::string hint = misplaced_option(app);
     return refused(
         {hint.empty() ? std::string(error.what()) + "\nSee hatsd-user --help." : hint, kExitUsage});
   } catch (const CLI::ParseError& error) {

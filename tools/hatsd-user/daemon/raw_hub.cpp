@@ -45,8 +45,6 @@ constexpr Cookie unpack(uint64_t cookie) {
           .control = (cookie >> 63) != 0};
 }
 
-constexpr uint64_t kControlCookie = pack({.control = true});  // until send() knows whose it is
-
 /// The destination options header with an encapsulation limit (RFC 2473 4.1.1), as the kernel writes it. It
 /// is part of what a socket of protocol 60 sends, because with an option of the socket (IPV6_DSTOPTS) the
 /// kernel counts its bytes twice when it compares with the MTU, and refuses the largest packets.
@@ -225,7 +223,7 @@ std::optional<uint64_t> RawHub::overflow() const {
 
 // ---- Out ----
 
-void RawHub::send(const encap::OutPacket& packet, ByteView head, RawSend send) {
+void RawHub::send(const encap::OutPacket& packet, ByteView head, RawSend send, bool control) {
   const Channel channel = channel_of(packet.kind, packet.to.family);
   Socket socket = packet.mode == encap::SendMode::fragmentable    ? Socket::fragmentable
                   : packet.mode == encap::SendMode::dont_fragment ? Socket::dont_fragment
@@ -240,7 +238,7 @@ void RawHub::send(const encap::OutPacket& packet, ByteView head, RawSend send) {
   send.cookie = pack({.tunnel = packet.tunnel,
                       .generation = tunnels_[packet.tunnel].generation,
                       .inner_offset = send.head_size + packet.inner_offset,
-                      .control = send.cookie == kControlCookie});
+                      .control = control});
   send.head_size += static_cast<uint32_t>(head.size());
   send.to = packet.to;
   send.from = packet.from;
@@ -364,10 +362,9 @@ void RawHub::send_control() {
   encap::ControlPacket packet;
   while (node_.poll_packet(packet)) {
     RawSend one{};  // without a slab: the loop copies
-    one.cookie = kControlCookie;
     one.data = packet.bytes.data();
     one.size = static_cast<uint32_t>(packet.bytes.size());
-    send(packet.out, {}, std::move(one));
+    send(packet.out, {}, std::move(one), /*control=*/true);
   }
 }
 

@@ -96,8 +96,9 @@ class RawHub final : public LoopMember {
   /// All sockets of a channel that the loop has.
   template <typename Call>
   static void for_each_socket(const RawChannel& channel, Call call);
-  /// Sends with the fields of `packet`: `head` (its own or empty), then the data of `send`.
-  void send(const encap::OutPacket& packet, ByteView head, transport::RawSend send);
+  /// Sends with the fields of `packet`: `head` (its own or empty), then the data of `send`. `control`: it is
+  /// not of a packet of the TUN, but a keepalive or the answer to one.
+  void send(const encap::OutPacket& packet, ByteView head, transport::RawSend send, bool control = false);
 
   struct OpenChannel {
     RawChannel sockets;

@@ -52,7 +52,7 @@ WgInterface::WgInterface(Options options, const Surroundings& around, Ended ende
         wg::DeviceUpdate device;
         device.peers.push_back(std::move(update));
         apply(device);
-        check_paths();
+        check_paths(peer_status());
       }) {}
 
 AppResult<std::unique_ptr<WgInterface>> WgInterface::create(const Options& options,
@@ -213,12 +213,16 @@ int WgInterface::set_link(uint32_t mtu, bool up) {
 
 void WgInterface::check_names() {
   if (resolver_.empty()) return;
-  resolver_.check(around_.worker.call([this] { return tunnel_->device().peer_status(); }),
-                  std::chrono::steady_clock::now());
+  resolver_.check(peer_status(), std::chrono::steady_clock::now());
+}
+
+std::vector<wg::PeerStatus> WgInterface::peer_status() {
+  return around_.worker.call([this] { return tunnel_->device().peer_status(); });
 }
 
 void WgInterface::check_routes() {
-  for (const wg::PeerStatus& peer : around_.worker.call([this] { return tunnel_->device().peer_status(); })) {
+  const std::vector<wg::PeerStatus> peers = peer_status();
+  for (const wg::PeerStatus& peer : peers) {
     if (!peer.source.address.is_set() || !peer.endpoint.is_set()) continue;
     const auto route = around_.netlink.route_to(peer.endpoint.address, fwmark_, peer.source.address);
     const bool still_good =
@@ -226,14 +230,13 @@ void WgInterface::check_routes() {
     if (still_good) continue;
     around_.worker.call([&] { tunnel_->forget_source(peer.public_key); });
   }
-  check_paths();
+  check_paths(peers);
 }
 
-void WgInterface::check_paths() {
+void WgInterface::check_paths(const std::vector<wg::PeerStatus>& peers) {
   std::vector<Endpoint> endpoints;
   if (is_up()) {
-    for (const wg::PeerStatus& peer :
-         around_.worker.call([this] { return tunnel_->device().peer_status(); })) {
+    for (const wg::PeerStatus& peer : peers) {
       if (peer.endpoint.is_set() && endpoints.size() < kMostPathsShown) endpoints.push_back(peer.endpoint);
     }
   }

@@ -51,7 +51,8 @@ class WgInterface final : public Interface, public UapiTarget {
   void watch_names(const config::InterfaceConfig& config);
   /// Warns once if the MTU has become too large for a path, which a route or a name may lead elsewhere now
   /// (formats.md 7), and takes the warning back when it fits again.
-  void check_paths();
+  void check_paths(const std::vector<wg::PeerStatus>& peers);
+  [[nodiscard]] std::vector<wg::PeerStatus> peer_status();
   /// Whether a standing warning, such as the host set-up's of the file's MTU, says so already.
   [[nodiscard]] bool is_standing(const std::string& text) const;
   /// A device that comes up has sockets.

@@ -158,7 +158,7 @@ void WgTunnel::on_send_failed(Part part, UdpSend& send, int error) {
     parts_.loop.send(tag(part), std::move(send));
     return;
   }
-  if (send.cookie != wg::kNoPeer) device_.send_refused(static_cast<wg::PeerId>(send.cookie), send.size);
+  if (send.cookie != wg::kNoPeer) device_.send_failed(static_cast<wg::PeerId>(send.cookie), send.size);
   ++counters_.send_failed;
   counters_.last_send_error = error;
 }

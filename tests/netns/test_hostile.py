@@ -525,6 +525,8 @@ def test_a_killed_data_process_leaves_nothing_behind():
         host.hatsd("up", world.file("wgk.conf", text))
         os.kill(data_process(), signal.SIGKILL)
         until(lambda: not glob.glob("/run/hatsd-user*") and not glob.glob("/run/wireguard/*"), what="no file is left")
+        # The kernel lets go of an io_uring's TUN, and so of the link with its routes, a moment after the process is gone.
+        until(lambda: "wgk" not in host.out("ip -br link"), what="the link is gone")
         assert before == (host.out("ip rule"), host.out("ip route show table all"), host.out("nft list ruleset"))
 
 

@@ -79,6 +79,10 @@ class Device {
   /// Forgets the sticky source of a peer, because its address vanished or the route leaves another interface.
   void forget_source(PeerId peer) noexcept;
   void forget_source(const crypto::PublicKey& peer) noexcept;
+  /// What the path to `endpoint` carries, in bytes of an outer packet; 0: not known. Larger datagrams to it
+  /// are sent all the same, for the host to fragment, and counted, until the peer is elsewhere (formats.md
+  /// 7).
+  void set_path_mtu(const crypto::PublicKey& peer, const Endpoint& endpoint, uint32_t mtu) noexcept;
   /// The host refused datagrams that were counted as sent to a peer: `bytes` of UDP payload. They are taken
   /// off again, since the kernel counts what left.
   void send_failed(PeerId peer, uint64_t bytes) noexcept;

@@ -186,6 +186,13 @@ void Device::forget_source(const crypto::PublicKey& key) noexcept {
   if (Peer* peer = impl_->find(key)) peer->source = {};
 }
 
+void Device::set_path_mtu(const crypto::PublicKey& key, const Endpoint& endpoint, uint32_t mtu) noexcept {
+  Peer* peer = impl_->find(key);
+  if (!peer) return;
+  peer->measured = endpoint;
+  peer->path_mtu = mtu;
+}
+
 void Device::send_failed(PeerId id, uint64_t bytes) noexcept {
   if (Peer* peer = impl_->find(id)) peer->tx_bytes -= std::min(bytes, peer->tx_bytes);
 }
@@ -222,6 +229,7 @@ DeviceSnapshot Device::snapshot() const {
     to.last_handshake_ns = peer->last_handshake.nanoseconds;
     to.tx_bytes = peer->tx_bytes;
     to.rx_bytes = peer->rx_bytes;
+    to.tx_fragmented = peer->tx_fragmented;
     to.persistent_keepalive_s = peer->timers.persistent_keepalive_s();
     to.allowed_ips = d.allowed_ips.prefixes(peer->id);
   }

@@ -320,6 +320,19 @@ void Device::commit_outbound(Now now, OutboundBatch& batch) noexcept {
     if (impl_->count_sent(run, now)) continue;
     std::erase_if(batch.runs, [&](const DatagramRun& datagrams) { return datagrams.peer == run.peer; });
   }
+  for (const DatagramRun& run : batch.runs) impl_->count_fragmented(run);
+}
+
+void Device::Impl::count_fragmented(const DatagramRun& run) noexcept {
+  Peer* peer = find(run.peer);
+  if (!peer || peer->path_mtu == 0 || run.to != peer->measured) return;
+  const size_t ip_header = run.to.address.family == Family::v4 ? packet::kIpv4MinHeader : packet::kIpv6Header;
+  const auto too_large = [&](uint32_t size) {
+    return ip_header + packet::kUdpHeader + size > peer->path_mtu;
+  };
+  const uint32_t last = run.size % run.segment_size;  // 0: as large as the rest
+  if (too_large(run.segment_size)) peer->tx_fragmented += run.size / run.segment_size;
+  if (last != 0 && too_large(last)) ++peer->tx_fragmented;
 }
 
 bool Device::Impl::count_sent(const OutboundBatch::KeyRun& run, Now now) {

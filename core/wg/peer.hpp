@@ -30,6 +30,8 @@ struct Peer {
   bool precomputed = false;  // remote.static_static is that of our present private key
   Endpoint endpoint;         // WG 2.1: roams with authenticated messages
   LocalSource source;
+  Endpoint measured;      // the endpoint to which path_mtu belongs
+  uint32_t path_mtu = 0;  // bytes of an outer packet; 0: not known
 
   // Handshake.
   std::optional<PendingInitiation> initiation;       // state "initiation sent"
@@ -57,7 +59,8 @@ struct Peer {
 
   // Counters as the kernel's (formats.md 6, peers.md 4).
   uint64_t tx_bytes = 0, rx_bytes = 0;
-  WallTime last_handshake;  // {0, 0}: never
+  uint64_t tx_fragmented = 0;  // data datagrams larger than the path (formats.md 7)
+  WallTime last_handshake;     // {0, 0}: never
 };
 
 }  // namespace hats::wg

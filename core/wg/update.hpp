@@ -45,6 +45,7 @@ struct PeerSnapshot {
   uint32_t last_handshake_ns = 0;
   uint64_t tx_bytes = 0;  // UDP payload bytes as the kernel counts them
   uint64_t rx_bytes = 0;
+  uint64_t tx_fragmented = 0;  // datagrams that were larger than the path, and left in fragments
   uint16_t persistent_keepalive_s = 0;
   std::vector<Prefix> allowed_ips;
 };

@@ -96,6 +96,12 @@ def test_show_tells_what_the_path_to_a_peer_carries():
             return json.loads(pair.left.out([HATSD, "show", "--json", "wgl"]))["interfaces"][0]["warnings"]
         wanted = "mtu 1420 needs 1480-byte packets on a 1400-byte path; 1340 avoids fragmentation"
         until(lambda: warnings() == [wanted], what="the narrower path is warned of")
+        # what leaves in fragments is counted, and nothing else is
+        pair.left.ping("10.9.0.2", count=3, size=1300 - 28)
+        assert "sent in fragments" not in pair.left.hatsd("show", "wgl").stdout
+        pair.left.ping("10.9.0.2", count=3, size=1420 - 28)
+        shown = pair.left.hatsd("show", "wgl").stdout
+        assert "  sent in fragments: 3 datagrams larger than the path\n" in shown, shown
         pair.left.run("ip route del 192.0.2.2/32 dev eth0")
         until(lambda: warnings() == [], what="the warning is taken back")
 

@@ -82,6 +82,32 @@ TEST_F(DataTest, PlaintextIsPaddedToSixteenButNotBeyondTheMtu) {
   EXPECT_EQ(world.last(0, Kind::data).bytes.size(), kOverhead + 1'424);
 }
 
+TEST_F(DataTest, DatagramsLargerThanThePathAreSentAndCountedUntilThePeerIsElsewhere) {
+  const auto fragmented = [&] { return world.peer(0, 1).tx_fragmented; };
+  const Endpoint there = world.node(1).address;
+  const size_t udp_overhead = 20 + 8 + kOverhead;  // IPv4
+  world.send(0, {World::packet(0, 1, 0, 1'420)});
+  EXPECT_EQ(fragmented(), 0U) << "the path is not known";
+  world.device(0).set_path_mtu(world.peer(0, 1).public_key, there,
+                               1'024 + static_cast<uint32_t>(udp_overhead));
+  // 1,009 bytes are padded to 1,024, which fits; 1,025 are not.
+  world.send(0, {World::packet(0, 1, 1, 1'009), World::packet(0, 1, 2, 1'024), World::packet(0, 1, 3, 100)});
+  EXPECT_EQ(fragmented(), 0U);
+  world.send(0, {World::packet(0, 1, 4, 1'025)});
+  EXPECT_EQ(fragmented(), 1U);
+  // One run: two of them too large, the last one not.
+  world.send(0, {World::packet(0, 1, 5, 1'300), World::packet(0, 1, 6, 1'300), World::packet(0, 1, 7, 900)});
+  EXPECT_EQ(fragmented(), 3U);
+  world.advance(seconds(1));
+  EXPECT_EQ(delivered(1).back(), World::packet(0, 1, 7, 900));
+  // The path was one to another address.
+  Endpoint elsewhere = there;
+  elsewhere.port = static_cast<uint16_t>(elsewhere.port + 1);
+  world.device(0).set_path_mtu(world.peer(0, 1).public_key, elsewhere, 600);
+  world.send(0, {World::packet(0, 1, 8, 1'300)});
+  EXPECT_EQ(fragmented(), 3U);
+}
+
 TEST_F(DataTest, PacketsOfAHugeMtuPass) {
   world.device(0).set_mtu(65'535);
   for (const size_t size : {9'000U, 34'000U, 64'900U, 65'475U}) {

@@ -87,6 +87,9 @@ std::string peer_text(const json& peer, int64_t now_s, uint32_t mtu) {
   if (received + sent > 0) {
     out += fmt::format("  transfer: {} received, {} sent\n", bytes_text(received), bytes_text(sent));
   }
+  if (const auto fragmented = peer.value("tx_fragmented", uint64_t{0}); fragmented > 0) {
+    out += fmt::format("  sent in fragments: {} datagrams larger than the path\n", fragmented);
+  }
   if (const auto keepalive = peer.value("persistent_keepalive", 0); keepalive > 0) {
     out += "  persistent keepalive: every " + duration_text(keepalive) + '\n';
   }

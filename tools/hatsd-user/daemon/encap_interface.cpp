@@ -22,10 +22,6 @@ namespace hats::app {
 
 namespace {
 
-/// Paths are looked up anew every so many upkeeps (of 5 s each): what the kernel has learned of a path
-/// expires without an event.
-constexpr unsigned kUpkeepsPerLook = 12;
-
 /// Over IPv6 a remote that is this host itself must be allowed (Linux ip6_tnl_xmit_ctl, ip6_tnl_rcv_ctl).
 bool forbids_remote(const encap::TunnelConfig& tunnel) {
   return tunnel.outer() == Family::v6 && !tunnel.allow_local_remote &&
@@ -238,7 +234,7 @@ void EncapInterface::check_routes() {
 }
 
 void EncapInterface::check_names() {
-  if (++upkeeps_ % kUpkeepsPerLook == 0) check_routes();
+  if (look_due()) check_routes();
 }
 
 void EncapInterface::noticed(Tunnel::Notice notice) {

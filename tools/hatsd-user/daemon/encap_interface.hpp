@@ -63,7 +63,6 @@ class EncapInterface final : public Interface {
   std::optional<encap::PathInfo> path_told_;  // what the node has heard last
   bool blocked_ = false;
   EncapTunnel* tunnel_ = nullptr;
-  unsigned upkeeps_ = 0;
 };
 
 }  // namespace hats::app

@@ -75,7 +75,7 @@ class Interface : public DeviceControl {
   void refresh_link();
   /// Routes or addresses of the host changed: looks anew at what hangs on them.
   virtual void check_routes() = 0;
-  /// Every few seconds: looks up names again where handshakes fail.
+  /// At each upkeep of the daemon: looks up names again where handshakes fail, and paths when look_due().
   virtual void check_names() {}
 
   void add_warning(const std::string& text) override { warnings_.push_back(text); }
@@ -112,6 +112,10 @@ class Interface : public DeviceControl {
   /// Ends the interface; the call may well destroy this object.
   void end(Ending why);
 
+  /// At each upkeep; true once a minute, when paths are to be looked up anew: what the kernel has learned of
+  /// one comes and expires without an event.
+  [[nodiscard]] bool look_due() { return ++upkeeps_ % kUpkeepsPerLook == 0; }
+
   [[nodiscard]] uint32_t mtu() const { return mtu_; }
   [[nodiscard]] bool is_up() const { return up_; }
   [[nodiscard]] uint32_t index() const { return index_; }
@@ -122,6 +126,8 @@ class Interface : public DeviceControl {
   Surroundings around_;
 
  private:
+  static constexpr unsigned kUpkeepsPerLook = 12;  // of 5 s each
+
   void find_link(const tun::LinkEvent& event);
 
   Ended ended_;
@@ -135,6 +141,7 @@ class Interface : public DeviceControl {
   uint32_t mtu_ = 0;
   bool up_ = false;
   bool ended_already_ = false;
+  unsigned upkeeps_ = 0;
 };
 
 /// What an interface of that file is made with.

@@ -212,6 +212,7 @@ int WgInterface::set_link(uint32_t mtu, bool up) {
 }
 
 void WgInterface::check_names() {
+  if (look_due()) check_paths(peer_status());
   if (resolver_.empty()) return;
   resolver_.check(peer_status(), std::chrono::steady_clock::now());
 }
@@ -240,7 +241,14 @@ void WgInterface::check_paths(const std::vector<wg::PeerStatus>& peers) {
       if (peer.endpoint.is_set() && endpoints.size() < kMostPathsShown) endpoints.push_back(peer.endpoint);
     }
   }
-  std::string text = path_warning(around_.netlink, mtu(), endpoints, fwmark_).value_or("");
+  const std::vector<config::PeerPath> paths = paths_to(around_.netlink, endpoints, fwmark_);
+  around_.worker.call([&] {
+    for (size_t i = 0, path = 0; path < paths.size(); ++i) {
+      if (!peers[i].endpoint.is_set()) continue;
+      tunnel_->set_path_mtu(peers[i].public_key, peers[i].endpoint, paths[path++].mtu.value_or(0));
+    }
+  });
+  std::string text = path_warning(mtu(), paths).value_or("");
   if (text == path_warning_) return;
   path_warning_ = std::move(text);
   if (!path_warning_.empty() && !is_standing(path_warning_)) spdlog::warn("{}: {}", name(), path_warning_);

@@ -36,6 +36,9 @@ class WgTunnel final : public Tunnel {
   /// any more when this returns.
   void apply(Now now, const wg::DeviceUpdate& update);
   void forget_source(const crypto::PublicKey& peer) { device_.forget_source(peer); }
+  void set_path_mtu(const crypto::PublicKey& peer, const Endpoint& endpoint, uint32_t mtu) {
+    device_.set_path_mtu(peer, endpoint, mtu);
+  }
   [[nodiscard]] const wg::Device& device() const { return device_; }
 
   // ---- Called by the worker's handler ----

@@ -231,7 +231,7 @@ HostSetup::Done HostSetup::set_mtu(DeviceControl& device, const config::Interfac
   }
   if (config.mtu) {
     const auto warning = config.tunnel ? tunnel_path_warning(*netlink_, mtu, config.tunnel->tunnel)
-                                       : path_warning(*netlink_, mtu, endpoints, snapshot->fwmark);
+                                       : path_warning(mtu, paths_to(*netlink_, endpoints, snapshot->fwmark));
     if (warning) warn_at(line, "MTU", *warning, config.mtu_file);
   }
   const bool has_v6 = std::any_of(config.addresses.begin(), config.addresses.end(), [](const auto& address) {

@@ -73,17 +73,24 @@ uint32_t automatic_mtu(tun::Netlink& netlink, const std::vector<Endpoint>& endpo
   return config::wg_quick_default_mtu(paths, default_route_mtu(netlink));
 }
 
-std::optional<std::string> path_warning(tun::Netlink& netlink, uint32_t mtu,
-                                        const std::vector<Endpoint>& endpoints, uint32_t fwmark) {
+std::vector<config::PeerPath> paths_to(tun::Netlink& netlink, const std::vector<Endpoint>& endpoints,
+                                       uint32_t fwmark) {
+  std::vector<config::PeerPath> out;
+  for (const Endpoint& endpoint : endpoints) {
+    out.push_back({.endpoint = endpoint, .mtu = path_mtu(netlink, endpoint, fwmark)});
+  }
+  return out;
+}
+
+std::optional<std::string> path_warning(uint32_t mtu, const std::vector<config::PeerPath>& paths) {
   std::optional<std::string> worst;
   uint32_t least = 0;
-  for (const auto& endpoint : endpoints) {
-    const config::Encapsulation outer{.outer = endpoint.address.family};
-    const auto path = path_mtu(netlink, endpoint, fwmark);
-    if (!path) continue;
-    const uint32_t best = config::best_mtu(outer, *path);
+  for (const config::PeerPath& path : paths) {
+    if (!path.endpoint || !path.mtu) continue;
+    const config::Encapsulation outer{.outer = path.endpoint->address.family};
+    const uint32_t best = config::best_mtu(outer, *path.mtu);
     if (worst && best >= least) continue;
-    if (auto warning = config::mtu_warning(outer, mtu, *path)) {
+    if (auto warning = config::mtu_warning(outer, mtu, *path.mtu)) {
       worst = std::move(warning);
       least = best;
     }

@@ -25,10 +25,12 @@ namespace hats::app {
 /// wg-quick's MTU of an interface with these endpoints, in bytes.
 [[nodiscard]] uint32_t automatic_mtu(tun::Netlink& netlink, const std::vector<Endpoint>& endpoints,
                                      uint32_t fwmark);
+/// The paths to endpoints, as path_mtu() has each of them.
+[[nodiscard]] std::vector<config::PeerPath> paths_to(tun::Netlink& netlink,
+                                                     const std::vector<Endpoint>& endpoints, uint32_t fwmark);
 /// One sentence if packets of an interface of `mtu` are too large for the path that is worst off.
-[[nodiscard]] std::optional<std::string> path_warning(tun::Netlink& netlink, uint32_t mtu,
-                                                      const std::vector<Endpoint>& endpoints,
-                                                      uint32_t fwmark);
+[[nodiscard]] std::optional<std::string> path_warning(uint32_t mtu,
+                                                      const std::vector<config::PeerPath>& paths);
 
 /// The same for an unencrypted tunnel and the path to its remote.
 [[nodiscard]] std::optional<std::string> tunnel_path_warning(tun::Netlink& netlink, uint32_t mtu,

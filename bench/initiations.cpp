@@ -74,6 +74,7 @@ class Initiators {
  public:
   static AppResult<Initiators> make(const NetworkSpace& from, const Responder& to,
                                     const HandshakeLoad& load) {
+    if (load.peers == 0) return app::fail("no peers to begin handshakes for");
     Initiators out;
     crypto::SystemRng rng;
     for (unsigned i = 0; i < load.peers; ++i) {
@@ -214,6 +215,7 @@ AppResult<FloodResult> flood(const NetworkSpace& from, const IpAddress& source, 
   if (!line) return std::unexpected(line.error());
   std::vector<wg::InitiationMessage> messages = flood_messages(to.key, kind);
   std::vector<iovec> parts;
+  parts.reserve(messages.size());
   for (wg::InitiationMessage& message : messages) parts.push_back({&message, kSize});
   std::array<mmsghdr, kBatch> batch{};
   FloodResult out;

@@ -146,6 +146,7 @@ void generate(const Scenario& scenario, sockaddr_in to, const std::atomic<bool>&
                         : socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   // A raw socket hears its own protocol: answers come by another one.
   const UniqueFd back(raw ? socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, kBack) : dup(fd.get()));
+  if (!fd || !back) return;
   if (raw && set_remotes_filter(fd.get(), Family::v4, {}) != 0) return;
   const int buffer = 8 << 20;
   setsockopt(back.get(), SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer);
@@ -294,6 +295,7 @@ std::optional<Result> measure(const Backend& backend, const Scenario& scenario, 
 
 double median(const std::vector<Result>& results, double Result::* member) {
   std::vector<double> values;
+  values.reserve(results.size());
   for (const Result& one : results) values.push_back(one.*member);
   std::ranges::sort(values);
   return values[values.size() / 2];

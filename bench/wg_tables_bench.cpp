@@ -146,6 +146,7 @@ void index_find(benchmark::State& state) {
   test::SeededRng rng(1);
   IndexTable table(rng);
   std::vector<uint32_t> indices;
+  indices.reserve(static_cast<size_t>(state.range(0)));
   for (int64_t i = 0; i < state.range(0); ++i) {
     indices.push_back(table.insert(static_cast<PeerId>(i), IndexUse::keypair));
   }
@@ -158,6 +159,7 @@ void rate_limit(benchmark::State& state) {
   test::SeededRng rng(1);
   RateLimiter limiter(rng);
   std::vector<IpAddress> sources;
+  sources.reserve(static_cast<size_t>(state.range(0)));
   for (int64_t i = 0; i < state.range(0); ++i) sources.push_back(random_address(rng, Family::v6));
   BootTime now{};
   size_t next = 0;

@@ -139,7 +139,7 @@ ConfigResult<void> read_network_files(const NetworkdSources& sources, const Netd
   const auto text = parse_networkd_ini(sources.network);
   if (!text) return std::unexpected(text.error());
   warnings.add(text->warnings());
-  const bool elsewhere = sources.networkd_runs && matches_link(*text, {identity.name, "tun"});
+  const bool elsewhere = sources.networkd_takes_link && matches_link(*text, {identity.name, "tun"});
   const ConditionVerdict conditions = conditions_of(*text, sources.host);
   if (!elsewhere && conditions.verdict != Verdict::holds) return std::unexpected(conditions.where);
   const std::vector<InterfaceRoute> of_peers = config.routes;

@@ -27,7 +27,8 @@ struct NetworkdSources {
   std::vector<SourceText> network;  // likewise, of the first that matches; may be empty
   std::vector<KeyFile> key_files;   // those that key_files_of() lists
   HostFacts host;
-  bool networkd_runs = false;  // on this host, now
+  /// A networkd runs on this host that will configure the link of this name, if the .network is for it.
+  bool networkd_takes_link = false;
 
   NetworkdSources() = default;
   NetworkdSources(const NetworkdSources&) = default;

@@ -81,7 +81,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   (void)config::netdev_name(parts[0]);
   (void)config::network_matches(sources.network, "a", "gre", sources.host);
   for (const bool runs : {false, true}) {
-    sources.networkd_runs = runs;
+    sources.networkd_takes_link = runs;
     const auto config = config::parse_networkd(sources);
     if (!config) {
       check_message(sources, config.error());

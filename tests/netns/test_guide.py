@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Every file and command of the peering guide, taken from its text with the placeholders filled, as it stands."""
 import os
+import time
 
 import guide
 import harness
-from harness import HATSD, Keys, World, command
+from harness import HATSD, Keys, World, command, skip, until
 
 KINDS = ("gre", "sit", "ip6gre")
 OURS, THEIRS = "192.0.2.1", "192.0.2.2"
@@ -87,6 +88,65 @@ def test_the_guides_netdev_and_network_files_make_gre_sit_and_ip6gre_tunnels():
                 host.hatsd("up", name)
             sides.check()
             sides.down()
+
+
+def start_networkd(host):
+    """A real systemd-networkd in the namespace, which has read the files of the folder when this returns."""
+    program = "/lib/systemd/systemd-networkd"
+    if not os.path.exists(program):
+        skip(f"{program} is not installed")
+    os.makedirs("/run/systemd/netif/links")
+    os.makedirs("/run/systemd/netif/leases")
+    command("chown -R systemd-network:systemd-network /run/systemd/netif")
+    for folder in ("/run", "/run/systemd", "/run/systemd/netif", "/etc/systemd/network"):
+        os.chmod(folder, 0o755)
+    # With /sys read-only, as in a container, it does not wait for udev.
+    process = host.start(["unshare", "-m", "sh", "-c", f"mount -o remount,ro,bind /sys; exec {program}"],
+                         env={"SYSTEMD_LOG_LEVEL": "debug", "SYSTEMD_LOG_TARGET": "console"}, log="/run/networkd.log")
+
+    def ready():
+        with open("/run/networkd.log", errors="replace") as log:
+            text = log.read()
+        if process.poll() is not None:
+            skip("systemd-networkd does not run here: " + text[-300:])
+        return "Enumeration completed" in text
+    until(ready, what="networkd is ready")
+
+
+def has_address(host, filling):
+    return filling["your tunnel ip cidr"].split("/")[0] in host.out(f"ip addr show {filling['name']}")
+
+
+def test_beside_a_running_networkd_the_guides_files_still_make_a_tunnel_with_its_addresses():
+    clean_folders()
+    with World() as world:
+        sides = Sides(world, "gre")
+        left, right = sides.filling
+        for filling in sides.filling:
+            write(f"/etc/systemd/network/10-{filling['name']}.netdev", guide.netdev_file("gre", filling))
+            write(f"/etc/systemd/network/10-{filling['name']}.network", guide.network_file("gre", filling))
+            os.chmod(f"/etc/systemd/network/10-{filling['name']}.network", 0o644)
+        # Of the left tunnel networkd knows the .netdev, and leaves alone what is no GRE device of the kernel's.
+        os.chmod("/etc/systemd/network/10-hatsl.netdev", 0o644)
+        start_networkd(sides.left)
+        done = sides.left.hatsd("up", "hatsl")
+        assert "systemd-networkd" not in done.stderr, done.stderr
+        assert has_address(sides.left, left)
+        sides.right.hatsd("up", "hatsr")
+        sides.check()
+        # It does not take it away either.
+        time.sleep(1)
+        assert has_address(sides.left, left)
+        sides.down()
+        # The right one's .netdev it cannot read, and so it takes the link that comes.
+        link = right["name"]
+        done = sides.left.hatsd("up", link)
+        assert "systemd-networkd is running and gives hatsr its addresses" in done.stderr, done.stderr
+        until(lambda: has_address(sides.left, right), what="networkd gives the address")
+        index = sides.left.out(f"cat /sys/class/net/{link}/ifindex")
+        with open(f"/run/systemd/netif/links/{index}") as state:
+            text = state.read()
+        assert "NETWORK_FILE=/etc/systemd/network/10-hatsr.network" in text, text
 
 
 def test_the_guides_netplan_files_make_gre_sit_and_ip6gre_tunnels():

@@ -257,7 +257,7 @@ TEST(Network, WhereNetworkdRunsTheAddressesAreItsBusiness) {
   const std::string network = "[Match]\nName=t0\n[Network]\nAddress=10.0.0.1/24\nDHCP=yes\nAddress=bad\n";
   NetworkdSources sources = sources_of(kTunnel, network);
   EXPECT_HAS(refuse(sources), "N.network:5: DHCP:");
-  sources.networkd_runs = true;
+  sources.networkd_takes_link = true;
   const InterfaceConfig config = accept(sources);
   EXPECT_TRUE(config.addresses_elsewhere);
   EXPECT_HAS(warnings_of(config), "systemd-networkd is running and gives t0 its addresses and routes");
@@ -273,7 +273,7 @@ TEST(Network, WhereNetworkdRunsTheRoutesOfPeersStayOurs) {
       wireguard_with("RouteTable=main\n[WireGuardPeer]\nPublicKey=" + kPublic + "\nAllowedIPs=10.0.0.0/8"),
       "[Match]\nName=wg0\n[Network]\nAddress=10.0.0.1/24\nGateway=10.0.0.2\n");
   EXPECT_EQ(accept(sources).routes.size(), 2u);
-  sources.networkd_runs = true;
+  sources.networkd_takes_link = true;
   const InterfaceConfig config = accept(sources);
   EXPECT_FALSE(config.addresses_elsewhere);
   EXPECT_TRUE(config.addresses.empty());

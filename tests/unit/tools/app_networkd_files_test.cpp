@@ -239,19 +239,47 @@ TEST_F(NetworkdFilesTest, AKeyMayComeFromASocketAndNotFromAFolderOrALargeFile) {
   EXPECT_EQ(sources.key_files[2].fault, "is neither a file nor a socket");
 }
 
-TEST_F(NetworkdFilesTest, NetworkdRunsIfItsProcessIsInOurNetworkNamespace) {
-  EXPECT_FALSE(networkd_is_running(roots_));
+TEST_F(NetworkdFilesTest, ANetworkdTakesTheLinkIfItKnowsTheNetworkFileButNotTheNetdev) {
+  const std::string netdev = kEtc + "a.netdev", network = kEtc + "a.network";
+  write(netdev, gre("t0"));
+  write(network, "[Match]\nName=t0\n[Network]\nAddress=10.0.0.1/24\n", fs::perms{0644});
+  const auto takes = [&](unsigned netdev_mode, unsigned network_mode = 0644) {
+    fs::permissions(root_ + netdev, fs::perms{netdev_mode});
+    fs::permissions(root_ + network, fs::perms{network_mode});
+    return load("t0").networkd_takes_link;
+  };
+  const auto status = [&](const std::string& text) { write("/proc/10/status", "Name:\tx\n" + text); };
+  const std::string owner = std::to_string(geteuid()), group = std::to_string(getegid());
+  const std::string stranger = std::to_string(geteuid() + 1);
+  const std::string user = "Uid:\t" + owner + "\t" + stranger + "\t0\t0\nGid:\t1\t4294967294\t1\t1\n";
+
   process("7", "/lib/systemd/systemd-network-generator", "net:[1]");
   process("8", "/lib/systemd/systemd-networkd", "net:[2]");
   process("x9", "/lib/systemd/systemd-networkd", "net:[1]");
-  EXPECT_FALSE(networkd_is_running(roots_));
+  EXPECT_FALSE(takes(0600)) << "none runs in this network namespace";
   process("10", "/lib/systemd/systemd-networkd", "net:[1]");
-  EXPECT_TRUE(networkd_is_running(roots_));
-  write(kEtc + "a.netdev", gre("t0"));
-  write(kEtc + "a.network", "[Match]\nName=t0\n[Network]\nAddress=10.0.0.1/24\n");
+  status(user + "Groups:\t5 6\nCapEff:\t0000000000003400\n");
+  EXPECT_TRUE(takes(0600));
   const auto config = config::parse_networkd(load("t0"));
   ASSERT_TRUE(config);
   EXPECT_TRUE(config->addresses_elsewhere);
+  EXPECT_FALSE(takes(0600, 0640)) << "it may not read the .network";
+  EXPECT_FALSE(takes(0644)) << "it has a .netdev of that name: of another kind than a TUN's";
+  EXPECT_TRUE(takes(0640));
+  status(user + "Groups:\t5 " + group + " \nCapEff:\t0000000000003400\n");
+  EXPECT_FALSE(takes(0640)) << "it reads it as a member of the group";
+  status(user + "Groups:\t\nCapEff:\t0000000000000004\n");
+  EXPECT_FALSE(takes(0600)) << "it reads everything";
+  status("Uid:\t1\t" + owner + "\t1\t1\n");
+  EXPECT_FALSE(takes(0600)) << "it reads what is its own";
+}
+
+TEST_F(NetworkdFilesTest, FilesOutsideItsFoldersAreUnknownToNetworkd) {
+  process("10", "/lib/systemd/systemd-networkd", "net:[1]");
+  write("/proc/10/status", "Uid:\t0\t0\t0\t0\nCapEff:\tffffffffffffffff\n");
+  const std::string netdev = write("/home/a.netdev", gre("t0"));
+  write("/home/a.network", "[Match]\nName=t0\n[Network]\nAddress=10.0.0.1/24\n");
+  EXPECT_FALSE(load(netdev).networkd_takes_link);
 }
 
 TEST_F(NetworkdFilesTest, NamesAreThoseThatWeCouldMake) {

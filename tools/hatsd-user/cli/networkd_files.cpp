@@ -1,5 +1,6 @@
 #include "tools/hatsd-user/cli/networkd_files.hpp"
 
+#include <linux/capability.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -10,8 +11,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <sstream>
 
 #include "core/config/network.hpp"
 #include "core/config/text.hpp"
@@ -225,6 +228,69 @@ bool is_path(const std::string& word) {
   return word.find('/') != std::string::npos || word.ends_with(".netdev");
 }
 
+/// The /proc folder of the systemd-networkd of this network namespace; nullopt: none runs.
+std::optional<std::string> networkd_process(const NetworkdRoots& roots) {
+  std::error_code error;
+  const fs::path own = fs::read_symlink(roots.proc + "/self/ns/net", error);
+  if (error) return std::nullopt;
+  for (fs::directory_iterator entry(roots.proc, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string pid = entry->path().filename().string();
+    if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
+    const auto command = read_whole_file(entry->path().string() + "/cmdline");
+    if (!command) continue;
+    const std::string program = command->substr(0, command->find('\0'));
+    if (fs::path(program).filename() != "systemd-networkd") continue;
+    std::error_code gone;
+    // Another network namespace has a networkd of its own, or none.
+    if (fs::read_symlink(entry->path() / "ns/net", gone) == own && !gone) return entry->path().string();
+  }
+  return std::nullopt;
+}
+
+/// The numbers behind "NAME:" in a /proc/PID/status.
+std::vector<uint64_t> status_numbers(const std::string& status, const std::string& name, int base) {
+  std::vector<uint64_t> out;
+  const size_t at = ("\n" + status).find("\n" + name + ":");
+  if (at == std::string::npos) return out;
+  const std::string line = status.substr(at, status.find('\n', at) - at);
+  std::istringstream words(line.substr(name.size() + 1));
+  for (std::string word; words >> word;) out.push_back(std::strtoull(word.c_str(), nullptr, base));
+  return out;
+}
+
+/// Whether the process of that /proc folder may read a file: networkd is not root.
+bool can_read(const std::string& process, const std::string& path) {
+  constexpr uint64_t kReadsAll = 1U << CAP_DAC_OVERRIDE | 1U << CAP_DAC_READ_SEARCH;
+  struct stat file{};
+  const auto status = read_whole_file(process + "/status");
+  if (!status || stat(path.c_str(), &file) != 0) return false;
+  const auto capabilities = status_numbers(*status, "CapEff", 16);
+  if (!capabilities.empty() && (capabilities[0] & kReadsAll) != 0) return true;
+  const auto user = status_numbers(*status, "Uid", 10);
+  if (user.size() > 1 && user[1] == file.st_uid) return (file.st_mode & S_IRUSR) != 0;
+  std::vector<uint64_t> groups = status_numbers(*status, "Groups", 10);
+  if (const auto group = status_numbers(*status, "Gid", 10); group.size() > 1) groups.push_back(group[1]);
+  const bool member = std::ranges::find(groups, file.st_gid) != groups.end();
+  return (file.st_mode & (member ? S_IRGRP : S_IROTH)) != 0;
+}
+
+/// Whether the networkd that runs here would configure the link that we make by these sources. It leaves a
+/// link alone that has the name of a .netdev it knows, but another kind, and ours is a TUN.
+bool networkd_takes(const config::NetworkdSources& sources, const NetworkdRoots& roots) {
+  if (sources.network.empty()) return false;
+  const auto process = networkd_process(roots);
+  if (!process) return false;
+  const auto knows = [&](const std::string& path) {
+    const fs::path folder = fs::absolute(path).parent_path();
+    const bool is_its = std::ranges::any_of(roots.folders, [&](const std::string& its) {
+      std::error_code ignored;
+      return fs::equivalent(its, folder, ignored);
+    });
+    return is_its && can_read(*process, path);
+  };
+  return knows(sources.network.front().path) && !knows(sources.netdev.front().path);
+}
+
 }  // namespace
 
 NetworkdRoots NetworkdRoots::below(const std::string& root) {
@@ -270,7 +336,7 @@ AppResult<config::NetworkdSources> load_networkd(const std::string& word, std::v
   for (const std::string& path : config::key_files_of(out.netdev)) {
     out.key_files.push_back(read_key_file(path, warnings));
   }
-  out.networkd_runs = networkd_is_running(roots);
+  out.networkd_takes_link = networkd_takes(out, roots);
   return out;
 }
 
@@ -287,24 +353,6 @@ std::vector<std::string> networkd_names(const NetworkdRoots& roots) {
     if (ours && std::ranges::find(out, identity->name) == out.end()) out.push_back(identity->name);
   }
   return out;
-}
-
-bool networkd_is_running(const NetworkdRoots& roots) {
-  std::error_code error;
-  const fs::path own = fs::read_symlink(roots.proc + "/self/ns/net", error);
-  if (error) return false;
-  for (fs::directory_iterator entry(roots.proc, error), end; !error && entry != end; entry.increment(error)) {
-    const std::string pid = entry->path().filename().string();
-    if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
-    const auto command = read_whole_file(entry->path().string() + "/cmdline");
-    if (!command) continue;
-    const std::string program = command->substr(0, command->find('\0'));
-    if (fs::path(program).filename() != "systemd-networkd") continue;
-    std::error_code gone;
-    // Another network namespace has a networkd of its own, or none.
-    if (fs::read_symlink(entry->path() / "ns/net", gone) == own && !gone) return true;
-  }
-  return false;
 }
 
 }  // namespace hats::app

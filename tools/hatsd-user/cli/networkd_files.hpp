@@ -36,7 +36,4 @@ struct NetworkdRoots {
 /// The names of all interfaces that we could make of the folders' files, in networkd's order.
 [[nodiscard]] std::vector<std::string> networkd_names(const NetworkdRoots& roots = {});
 
-/// Whether a systemd-networkd runs in this network namespace.
-[[nodiscard]] bool networkd_is_running(const NetworkdRoots& roots = {});
-
 }  // namespace hats::app

@@ -60,7 +60,7 @@ json networkd_to_json(const config::NetworkdSources& from) {
           {"network", texts_to_json(from.network)},
           {"key_files", std::move(keys)},
           {"host", std::move(host)},
-          {"networkd_runs", from.networkd_runs}};
+          {"networkd_takes_link", from.networkd_takes_link}};
 }
 
 config::NetworkdSources networkd_from_json(const json& from) {
@@ -78,7 +78,7 @@ config::NetworkdSources networkd_from_json(const json& from) {
       if (host->contains(name)) out.host.*fact = host->value(name, "");
     }
   }
-  out.networkd_runs = from.value("networkd_runs", false);
+  out.networkd_takes_link = from.value("networkd_takes_link", false);
   return out;
 }
 

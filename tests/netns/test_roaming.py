@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Endpoints that move: roaming of both families, NAT, sources that vanish (formats.md 6.6; the kernel's netns.sh)."""
 import json
+import re
 import time
 
 import harness
@@ -69,6 +70,22 @@ def test_an_endpoint_whose_name_has_no_address_yet_is_looked_up_until_it_has():
         finally:
             command("umount /etc/hosts")
 
+
+
+def test_a_name_that_is_gone_from_the_file_is_sought_no_more():
+    with World() as world:
+        pair = Pair(world, start=False)
+        pair.left.hatsd("up", pair.left_file)
+
+        def reloaded(endpoint):
+            with open(pair.left_file) as file:
+                text = re.sub("Endpoint *=.*\n", "", file.read())
+            with open(pair.left_file, "w") as file:
+                file.write(text + endpoint)
+            pair.left.hatsd("reload", "wgl")
+            return json.loads(pair.left.out([HATSD, "show", "--json", "wgl"]))["interfaces"][0]["peers"][0]
+        assert reloaded("Endpoint = gone.invalid:51822\n")["waiting"]["name"] == "gone.invalid:51822"
+        assert "waiting" not in reloaded("")
 
 def test_a_changed_listen_port_is_followed():
     with World() as world:

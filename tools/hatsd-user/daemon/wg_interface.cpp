@@ -115,20 +115,33 @@ int WgInterface::set_mark(uint32_t mark) {
   return error;
 }
 
-int WgInterface::carry_out(wg::DeviceUpdate update) {
+WgInterface::Refused WgInterface::carry_out(wg::DeviceUpdate update) {
   // In wg(8)'s order: what precedes a failing line takes effect (peers.md 4).
   const auto port = std::exchange(update.listen_port, {});
   const auto mark = std::exchange(update.fwmark, {});
-  int error = 0;
-  if (port) error = set_port(*port);
-  if (error == 0 && mark) error = set_mark(*mark);
-  if (error != 0) {
+  Refused out;
+  if (port) out.port = set_port(*port);
+  if (out.port == 0 && mark) out.mark = set_mark(*mark);
+  if (out) {
     update.replace_peers = false;
     update.peers.clear();
+  } else {
+    out.port = ensure_sockets();
   }
-  if (error == 0) error = ensure_sockets();
   apply(update);
-  return error;
+  return out;
+}
+
+std::expected<void, ConfigError> WgInterface::configure_device(wg::DeviceUpdate update, int port_line) {
+  const uint16_t port = update.listen_port.value_or(0);
+  const Refused refused = carry_out(std::move(update));
+  if (refused.mark != 0) {
+    return device_fault(1, "FwMark",
+                        std::string("the sockets do not take it: ") + std::strerror(refused.mark) +
+                            (refused.mark == EPERM ? "; it needs CAP_NET_ADMIN" : ""));
+  }
+  if (refused) return device_fault(port_line, "ListenPort", port_fault(port, refused.port));
+  return {};
 }
 
 int WgInterface::uapi_set(wg::DeviceUpdate update) {
@@ -136,9 +149,8 @@ int WgInterface::uapi_set(wg::DeviceUpdate update) {
     if (peer.endpoint || peer.remove) resolver_.forget(peer.public_key);
   }
   if (update.replace_peers) resolver_.forget_all();
-  const int error = carry_out(std::move(update));
   // EACCES and such have no meaning of their own here: peers.md 4 knows "port or mark failure" alone.
-  return error == 0 ? 0 : EADDRINUSE;
+  return carry_out(std::move(update)) ? EADDRINUSE : 0;
 }
 
 wg::DeviceSnapshot WgInterface::uapi_get() {
@@ -173,10 +185,7 @@ std::expected<void, ConfigError> WgInterface::configure(const config::InterfaceC
     }
     update.listen_port = port;
   }
-  const uint16_t port = update.listen_port.value_or(0);
-  if (const int error = carry_out(std::move(update)); error != 0) {
-    return device_fault(config.listen_port_line, "ListenPort", port_fault(port, error));
-  }
+  if (auto done = configure_device(std::move(update), config.listen_port_line); !done) return done;
   watch_names(config);
   return {};
 }
@@ -190,13 +199,15 @@ std::expected<void, ConfigError> WgInterface::reconfigure(const config::Interfac
       return device_fault(new_config.listen_port_line, "ListenPort", unknown_service(changes.listen_service));
     changes.device.listen_port = port;
   }
-  const uint16_t port = changes.device.listen_port.value_or(0);
   for (const wg::PeerUpdate& peer : changes.device.peers) {
     if (peer.remove || peer.endpoint) resolver_.forget(peer.public_key);
   }
-  if (const int error = carry_out(std::move(changes.device)); error != 0) {
-    return device_fault(new_config.listen_port_line, "ListenPort", port_fault(port, error));
+  // Where the line is gone the endpoint stays as it is, and is not sought any more.
+  for (const config::WgPeer& peer : new_config.peers) {
+    if (!peer.endpoint) resolver_.forget(peer.public_key);
   }
+  if (auto done = configure_device(std::move(changes.device), new_config.listen_port_line); !done)
+    return done;
   for (const config::NamedEndpoint& named : changes.names) resolver_.watch(named.public_key, named.endpoint);
   return {};
 }

@@ -45,7 +45,14 @@ class WgInterface final : public Interface, public UapiTarget {
   /// Binds to `port`, unless it is bound there already. 0 or errno; on failure the old sockets stay.
   int set_port(uint16_t port);
   int set_mark(uint32_t mark);
-  int carry_out(wg::DeviceUpdate update);
+  /// The errno of what was refused, or 0 each.
+  struct Refused {
+    int port = 0, mark = 0;
+    explicit operator bool() const { return port != 0 || mark != 0; }
+  };
+  Refused carry_out(wg::DeviceUpdate update);
+  /// Carries out what a file says; the fault names its key. `port_line`: of ListenPort.
+  std::expected<void, ConfigError> configure_device(wg::DeviceUpdate update, int port_line);
   int ensure_sockets();
   void apply(const wg::DeviceUpdate& update);
   void watch_names(const config::InterfaceConfig& config);

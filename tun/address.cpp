@@ -71,6 +71,26 @@ std::expected<std::vector<Prefix>, int> Netlink::addresses(uint32_t index) {
   return out;
 }
 
+int Netlink::remove_generated_addresses(uint32_t index) {
+  std::vector<Prefix> found;
+  Request request(RTM_GETADDR, 0);
+  request.family_header<ifaddrmsg>().ifa_family = AF_INET6;
+  const auto on_message = [&](const nlmsghdr* m) {
+    const auto* header = static_cast<const ifaddrmsg*>(mnl_nlmsg_get_payload(m));
+    if (m->nlmsg_type != RTM_NEWADDR || header->ifa_index != index) return;
+    if (header->ifa_scope != RT_SCOPE_LINK) return;
+    const Attributes<IFA_FLAGS> attributes(m, sizeof(ifaddrmsg));
+    const uint32_t flags = attributes[IFA_FLAGS] != nullptr ? mnl_attr_get_u32(attributes[IFA_FLAGS]) : 0;
+    if ((flags & IFA_F_STABLE_PRIVACY) == 0) return;
+    found.push_back({address_of(header->ifa_family, attributes[IFA_ADDRESS]), header->ifa_prefixlen});
+  };
+  if (const int error = impl_->socket.dump(request, on_message, [&] { found.clear(); })) return error;
+  for (const Prefix& address : found) {
+    if (const int error = remove_address(index, address)) return error;
+  }
+  return 0;
+}
+
 std::expected<std::vector<IpAddress>, int> Netlink::host_addresses() {
   std::vector<std::pair<uint32_t, IpAddress>> found;  // with their links
   Request request(RTM_GETADDR, 0);

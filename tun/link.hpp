@@ -81,6 +81,9 @@ class Netlink {
   /// `peer`: as the address was added.
   [[nodiscard]] int remove_address(uint32_t index, const Prefix& address, std::optional<IpAddress> peer = {});
   std::expected<std::vector<Prefix>, int> addresses(uint32_t index);
+  /// Removes the IPv6 link-local addresses that the kernel has made for a TUN by itself: they alone are
+  /// marked as of stable privacy. 0 or errno.
+  [[nodiscard]] int remove_generated_addresses(uint32_t index);
   /// The IPv4 addresses of links that are up, in the kernel's order, without those of scope host and link.
   std::expected<std::vector<IpAddress>, int> host_addresses();
   [[nodiscard]] int add_route(const Route& route);  // EEXIST if there

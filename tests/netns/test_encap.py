@@ -110,6 +110,44 @@ def test_the_link_looks_as_the_kernels_does():
         until(lambda: "fe80::" in pair.left.out("ip -6 addr show dev tl"), what="the link-local address is back")
 
 
+def own_ipv6(host, name):
+    """Link-local addresses, and what of the kernel's own doings is off."""
+    settings = [host.out(f"cat /proc/sys/net/ipv6/conf/{name}/{key}") for key in ("addr_gen_mode", "accept_ra")]
+    return sorted(re.findall(r"inet6 (fe80\S+)", host.out(f"ip -6 addr show dev {name}"))), settings
+
+
+def test_link_local_addresses_stay_what_they_are_when_the_kernel_makes_ipv6_anew():
+    with World() as world:
+        pair = Encap(world, "mode gre ttl 255")
+        pair.left.hatsd("wg9")
+        pair.left.run("ip link set wg9 up")
+        before = own_ipv6(pair.left, "tl"), own_ipv6(pair.left, "wg9")
+        assert before == ((["fe80::5efe:c000:201/64"], ["1", "0"]), ([], ["1", "0"])), before
+        now = lambda: (own_ipv6(pair.left, "tl"), own_ipv6(pair.left, "wg9"))
+        for name in ("tl", "wg9"):
+            pair.left.sh(f"ip link set {name} mtu 1200; ip link set {name} mtu 1476")  # below 1280 there is no IPv6
+        until(lambda: now() == before, what=f"all is as before: {now()}")
+        pair.left.sh("sysctl -qw net.ipv6.conf.tl.disable_ipv6=1; sleep 1; sysctl -qw net.ipv6.conf.tl.disable_ipv6=0")
+        until(lambda: now() == before, what=f"after IPv6 was off: {now()}")
+        # What an operator does is left alone.
+        pair.left.sh("ip addr del fe80::5efe:c000:201/64 dev tl; ip addr add fe80::7/64 dev tl; ip link set wg9 addrgenmode random")
+        pair.left.sh("sleep 1; ip addr add 198.51.100.9/32 dev lo; sleep 1")
+        after = now()
+        assert after == ((["fe80::7/64"], ["1", "0"]), ([], ["3", "0"])), after
+
+
+def test_the_form_of_the_link_local_address_can_be_changed():
+    with World() as world:
+        pair = Encap(world, "mode gre ttl 255")
+        for form, wanted in (("plain", ["fe80::c000:201/64"]), ("none", []), ("isatap", ["fe80::5efe:c000:201/64"])):
+            pair.left.hatsd("tunnel", "change", "tl", "linklocal", form)
+            assert own_ipv6(pair.left, "tl")[0] == wanted, own_ipv6(pair.left, "tl")
+        pair.left.hatsd("tunnel", "change", "tl", "linklocal", "plain")
+        pair.left.run("ip link set tl down")
+        pair.left.run("ip link set tl up")
+        until(lambda: own_ipv6(pair.left, "tl")[0] == ["fe80::c000:201/64"], what="the form that was chosen")
+
+
 def test_a_tunnel_from_any_address_has_a_link_local_one_of_each_as_the_kernels_has():
     with World() as world:
         left, right = world.host("left"), world.host("right")

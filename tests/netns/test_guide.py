@@ -90,6 +90,29 @@ def test_the_guides_netdev_and_network_files_make_gre_sit_and_ip6gre_tunnels():
             sides.down()
 
 
+def test_what_the_network_file_says_of_ipv6_counts_for_every_kind_and_at_reload():
+    clean_folders()
+    for kind in ("wireguard", "gre"):
+        with World() as world:
+            sides = Sides(world, kind)
+            host, filling = sides.left, sides.filling[0]
+            name = filling["name"]
+            write(f"/etc/systemd/network/10-{name}.netdev", guide.netdev_file(kind, filling))
+            network = guide.network_file(kind, filling)
+
+            def state(command, lines):
+                write(f"/etc/systemd/network/10-{name}.network", network + lines)
+                host.hatsd(command, name)
+                accepts = host.out(f"cat /proc/sys/net/ipv6/conf/{name}/accept_ra")
+                return accepts, "fe80::" in host.out(f"ip -6 addr show dev {name}")
+            own = kind == "gre"
+            assert state("up", "") == ("0", own)
+            assert state("reload", "IPv6AcceptRA = yes\nLinkLocalAddressing = no\n") == ("1", False)
+            assert state("reload", "") == ("0", own)
+            host.hatsd("down", name)
+            assert state("up", "IPv6AcceptRA = yes\nLinkLocalAddressing = no\n") == ("1", False)
+
+
 def start_networkd(host):
     """A real systemd-networkd in the namespace, which has read the files of the folder when this returns."""
     program = "/lib/systemd/systemd-networkd"

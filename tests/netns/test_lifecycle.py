@@ -179,6 +179,27 @@ def test_an_interface_moved_to_another_namespace_keeps_its_sockets_where_they_we
         until(lambda: not os.path.exists("/run/wireguard/wgl.sock"), what="it ends with its link")
 
 
+def test_icmp_errors_of_a_moved_interface_stay_in_its_namespace():
+    with World() as world:
+        pair = Pair(world, start=False)
+        inside = world.host("inside")
+        pair.left.hatsd("wg9")
+        key = world.file("key", pair.left_keys.private)
+        pair.left.run(["wg", "set", "wg9", "private-key", key, "peer", pair.right_keys.public, "allowed-ips", "10.9.0.2/32"])
+        pair.left.run("ip link set wg9 netns inside")
+        inside.sh("ip addr add 10.9.0.1/24 dev wg9; ip link set wg9 up")
+        # What would lead the error out of the namespace where the sockets are.
+        pair.left.run("ip route add 10.9.0.0/24 via 192.0.2.2")
+        seen = pair.right.start(["tcpdump", "-n", "-l", "--immediate-mode", "-i", "eth0", "icmp"], log="/run/seen")
+        until(lambda: "listening" in open("/run/seen").read(), what="tcpdump")
+        told = lambda: inside.ping("10.9.0.77", 2, interval=0.2, wait=0.5, check=False).stdout
+        until(lambda: "Host Unreachable" in told(), what="the sender is told")
+        time.sleep(0.5)
+        seen.terminate()
+        seen.wait(5)
+        assert "ICMP" not in open("/run/seen").read().split("listening")[1], open("/run/seen").read()
+
+
 def test_link_down_forgets_keys_and_link_up_begins_again():
     with World() as world:
         pair = Pair(world)

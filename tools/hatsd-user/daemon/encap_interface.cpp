@@ -28,6 +28,8 @@ bool forbids_remote(const encap::TunnelConfig& tunnel) {
          is_own_address(tunnel.remote, tunnel.underlay);
 }
 
+constexpr uint8_t kLinkLocalLength = 64;
+
 /// The kernel's module for the same tunnel.
 const char* module_of(const encap::TunnelConfig& tunnel) {
   if (tunnel.kind == encap::Kind::sit) return "sit";
@@ -65,8 +67,7 @@ AppResult<void> EncapInterface::start() {
     return std::make_unique<EncapTunnel>(slot, std::move(*tun), parts, notices(), hub_, *id);
   });
   set_tunnel(tunnel_);
-  around_.worker.call([&] { tunnel_->set_place(index(), !is_moved()); });
-  accept_advertisements(false);
+  take_advertisements(false);
   check_routes();
   warn_of_module();
   if (spec_.mode == "ip6gre" && tunnel_config_.outer() == Family::v4) {
@@ -136,11 +137,13 @@ AppResult<void> EncapInterface::change_tunnel(const config::TunnelCommand& comma
   spec.tunnel = *changed;
   const auto resolved = resolve(spec);
   if (!resolved) return fail("tunnel: " + resolved.error(), kExitUsage);
-  return change(spec, *resolved);
+  if (auto done = change(spec, *resolved); !done) return done;
+  if (command.link_local) change_link_local(*command.link_local);
+  return {};
 }
 
 std::expected<void, ConfigError> EncapInterface::configure(const config::InterfaceConfig& config) {
-  if (config.accept_route_advertisements) accept_advertisements(true);
+  if (config.accept_route_advertisements) take_advertisements(true);
   return {};
 }
 
@@ -154,8 +157,9 @@ std::expected<void, ConfigError> EncapInterface::reconfigure(const config::Inter
   };
   if (!new_config.tunnel) return fault(1, "is a WireGuard interface now; take it down and up again");
   if (new_config.accept_route_advertisements != old_config.accept_route_advertisements) {
-    accept_advertisements(new_config.accept_route_advertisements);
+    take_advertisements(new_config.accept_route_advertisements);
   }
+  change_link_local(new_config.link_local);
   const config::TunnelSpec& spec = *new_config.tunnel;
   const auto tunnel = resolve(spec);
   if (!tunnel) return fault(spec.line, tunnel.error());
@@ -205,6 +209,7 @@ void EncapInterface::follow_underlay() {
 
 void EncapInterface::check_routes() {
   follow_underlay();
+  if (restore_ipv6() && is_up()) add_link_local();
   const auto route = find_path();
   encap::PathInfo path;
   if (route) {
@@ -256,17 +261,19 @@ void EncapInterface::noticed(Tunnel::Notice notice) {
 int EncapInterface::set_link(uint32_t mtu, bool up) {
   const bool comes_up = up && !is_up();
   const int error = Interface::set_link(mtu, up);
-  around_.worker.call([&] { tunnel_->set_place(index(), !is_moved()); });
   // The kernel takes it away when the link goes down.
   if (comes_up && !is_moved()) add_link_local();
   return error;
 }
 
-void EncapInterface::add_link_local() {
+std::vector<IpAddress> EncapInterface::link_local_addresses() const {
   std::vector<IpAddress> host;
   if (!tunnel_config_.local.is_set()) host = around_.netlink.host_addresses().value_or(host);
-  for (const IpAddress& address : config::link_local_addresses(tunnel_config_, options_.link_local, host)) {
-    constexpr uint8_t kLinkLocalLength = 64;
+  return config::link_local_addresses(tunnel_config_, options_.link_local, host);
+}
+
+void EncapInterface::add_link_local() {
+  for (const IpAddress& address : link_local_addresses()) {
     const int error = around_.netlink.add_address(index(), {address, kLinkLocalLength});
     // A host without IPv6 has no such addresses.
     if (error == 0 || error == EEXIST || error == EOPNOTSUPP || error == EACCES || error == EPERM) continue;
@@ -274,14 +281,19 @@ void EncapInterface::add_link_local() {
   }
 }
 
-void EncapInterface::accept_advertisements(bool accept) {
-  if (is_moved()) return;  // what has its name here is another link
-  const std::string path = "/proc/sys/net/ipv6/conf/" + current_name() + "/accept_ra";
-  const transport::UniqueFd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!fd && errno == ENOENT) return;  // no IPv6
-  if (!fd || write(fd.get(), accept ? "1" : "0", 1) != 1) {
-    warn(errno_text("whether router advertisements are taken cannot be set (" + path + ")", errno));
+void EncapInterface::change_link_local(config::LinkLocal form) {
+  if (form == options_.link_local) return;
+  const std::vector<IpAddress> before = link_local_addresses();
+  options_.link_local = form;
+  if (!is_up() || is_moved()) return;
+  for (const IpAddress& address : before) {
+    (void)around_.netlink.remove_address(index(), {address, kLinkLocalLength});  // it may be gone already
   }
+  add_link_local();
+}
+
+void EncapInterface::take_advertisements(bool accept) {
+  if (std::string fault = accept_advertisements(accept); !fault.empty()) warn(std::move(fault));
 }
 
 void EncapInterface::warn_of_module() {

@@ -52,8 +52,10 @@ class EncapInterface final : public Interface {
   [[nodiscard]] uint32_t path_mtu(const tun::Route& route) const;
   int set_link(uint32_t mtu, bool up) override;
   void noticed(Tunnel::Notice notice) override;
+  [[nodiscard]] std::vector<IpAddress> link_local_addresses() const;
   void add_link_local();
-  void accept_advertisements(bool accept);
+  void change_link_local(config::LinkLocal form);
+  void take_advertisements(bool accept);
   void warn_of_module();
 
   RawHub& hub_;

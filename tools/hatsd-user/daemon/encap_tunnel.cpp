@@ -1,27 +1,8 @@
 #include "tools/hatsd-user/daemon/encap_tunnel.hpp"
 
-#include <array>
 #include <cerrno>
 
-#include "core/packet/icmp.hpp"
-#include "core/packet/ip_view.hpp"
-
 namespace hats::app {
-
-namespace {
-
-/// Of the packet that begins so, if it is one host; else unset.
-IpAddress destination_of(ByteView packet) {
-  if (packet.size() >= packet::kIpv4MinHeader && packet[0] >> 4 == 4) {
-    constexpr uint8_t kFirstMulticast = 224;
-    return packet[16] < kFirstMulticast ? IpAddress::v4(&packet[16]) : IpAddress{};
-  }
-  constexpr uint8_t kMulticast = 0xff;
-  const bool v6 = packet.size() >= packet::kIpv6Header && packet[0] >> 4 == 6;
-  return v6 && packet[24] != kMulticast ? IpAddress::v6(&packet[24]) : IpAddress{};
-}
-
-}  // namespace
 
 void EncapTunnel::attach() {
   Tunnel::attach();
@@ -31,11 +12,6 @@ void EncapTunnel::attach() {
 void EncapTunnel::detach() {
   if (attached()) hub_.remove(id_);
   Tunnel::detach();
-}
-
-void EncapTunnel::set_place(uint32_t index, bool at_home) {
-  index_ = index;
-  at_home_ = at_home;
 }
 
 int EncapTunnel::link_set(Now now, bool up, bool /*was_up*/) {
@@ -78,23 +54,6 @@ void EncapTunnel::send_failed(int error) {
   }
   ++counters_.send_failed;
   counters_.last_send_error = error;
-}
-
-void EncapTunnel::send_icmp(const packet::IcmpError& error) {
-  const bool sent = at_home_ ? parts_.icmp != nullptr && parts_.icmp->send(error, index_) : write_icmp(error);
-  if (sent) ++counters_.icmp_sent;
-}
-
-bool EncapTunnel::write_icmp(const packet::IcmpError& error) {
-  const IpAddress source = error.source.is_set() ? error.source : destination_of(error.packet);
-  const packet::IcmpMessage message{.type = error.type, .code = error.code, .rest = error.rest};
-  std::array<uint8_t, packet::kMaxIcmpV6Error> bytes;
-  const size_t size = packet::write_icmp_error(message, source, error.packet, bytes);
-  if (size == 0 || tun_dead()) return false;
-  const ByteSpan packet{bytes.data(), size};
-  parts_.space.lenders.clear();
-  writer_.write({&packet, 1});
-  return true;
 }
 
 }  // namespace hats::app

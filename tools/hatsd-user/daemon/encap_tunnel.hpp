@@ -22,8 +22,6 @@ class EncapTunnel final : public Tunnel {
   /// Takes the tunnel out of the hub, too.
   void detach() override;
   void set_mtu(uint32_t mtu) override { hub_.node().set_mtu(id_, mtu); }
-  /// Where the link is: its index there, and whether that is the process's own namespace.
-  void set_place(uint32_t index, bool at_home);
   /// While blocked it is as if the link were down.
   void set_blocked(Now now, bool blocked);
   /// The path was looked up: the next refusal is worth another look.
@@ -34,20 +32,14 @@ class EncapTunnel final : public Tunnel {
   void write(std::span<const ByteSpan> packets);
   void write_merged(ByteSpan packet, const packet::Offload& offload);
   void send_failed(int error);
-  void send_icmp(const packet::IcmpError& error);
   void tell_carrier(bool carrier) const { notify(carrier ? Notice::carrier_back : Notice::carrier_lost); }
 
  private:
   void send_pieces(std::span<transport::TunRead> reads, Now now) override;
   int link_set(Now now, bool up, bool was_up) override;
-  /// The error as a packet through the TUN, from the offender's destination: for a link whose namespace our
-  /// sockets are not in.
-  bool write_icmp(const packet::IcmpError& error);
 
   RawHub& hub_;
   encap::TunnelId id_;
-  uint32_t index_ = 0;
-  bool at_home_ = true;
   bool link_up_ = false;
   bool blocked_ = false;
   bool refusal_told_ = false;

@@ -15,6 +15,7 @@ namespace hats::app {
 Interface::Interface(Options options, const Surroundings& around, Ended ended)
     : options_(std::move(options)),
       around_(around),
+      ipv6_(around_.netlink),
       ended_(std::move(ended)),
       self_(std::make_shared<Interface*>(this)) {
   if (options_.id.empty()) options_.id = options_.name;
@@ -69,6 +70,7 @@ Tunnel::Notify Interface::notices() {
 
 void Interface::set_tunnel(Tunnel* tunnel) {
   base_tunnel_ = tunnel;
+  around_.worker.call([&] { base_tunnel_->set_place(index_, !moved_); });
   if (up_) set_link(mtu_, true);
 }
 
@@ -94,6 +96,7 @@ int Interface::set_link(uint32_t mtu, bool up) {
   mtu_ = mtu;
   up_ = up;
   return around_.worker.call([&] {
+    base_tunnel_->set_place(index_, !moved_);
     base_tunnel_->set_mtu(mtu);
     return base_tunnel_->set_up(read_clocks(), up);
   });
@@ -150,6 +153,18 @@ void Interface::find_link(const tun::LinkEvent& event) {
     index_ = event.index;
     set_link(event.link.mtu, (event.link.flags & IFF_UP) != 0);
   }
+}
+
+std::string Interface::accept_advertisements(bool accept) {
+  if (moved_) return {};  // what has its name here is another link
+  const int error = ipv6_.accept_advertisements(current_name(), accept);
+  return error == 0 ? ""
+                    : errno_text("whether router advertisements are taken (accept_ra) cannot be set", error);
+}
+
+bool Interface::restore_ipv6() {
+  // A link that was given to us is another's business.
+  return !moved_ && options_.tun_fd < 0 && ipv6_.restore(current_name(), index_);
 }
 
 ino_t Interface::present_namespace() const {

@@ -16,6 +16,7 @@
 #include "core/config/ip_tunnel.hpp"
 #include "tools/hatsd-user/daemon/app_error.hpp"
 #include "tools/hatsd-user/daemon/interface_file.hpp"
+#include "tools/hatsd-user/daemon/link_ipv6.hpp"
 #include "tools/hatsd-user/daemon/settings.hpp"
 #include "tools/hatsd-user/daemon/worker.hpp"
 #include "tools/hatsd-user/quick/device_control.hpp"
@@ -122,6 +123,12 @@ class Interface : public DeviceControl {
   [[nodiscard]] bool is_moved() const { return moved_; }
   [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
 
+  /// Whether the link takes router advertisements, which may bring routes: not, unless the operator says so.
+  /// An error is a sentence.
+  [[nodiscard]] std::string accept_advertisements(bool accept);
+  /// LinkIpv6::restore() of the link: true if its IPv6 addresses were lost.
+  [[nodiscard]] bool restore_ipv6();
+
   Options options_;
   Surroundings around_;
 
@@ -130,6 +137,7 @@ class Interface : public DeviceControl {
 
   void find_link(const tun::LinkEvent& event);
 
+  LinkIpv6 ipv6_;
   Ended ended_;
   Tunnel* base_tunnel_ = nullptr;  // on the worker
   std::shared_ptr<Interface*>

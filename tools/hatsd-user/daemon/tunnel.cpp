@@ -1,12 +1,31 @@
 #include "tools/hatsd-user/daemon/tunnel.hpp"
 
+#include <array>
 #include <utility>
 
+#include "core/packet/icmp.hpp"
+#include "core/packet/ip_view.hpp"
+#include "tools/hatsd-user/daemon/icmp_sender.hpp"
 #include "tun/vnet_header.hpp"
 
 namespace hats::app {
 
 using transport::TunRead;
+
+namespace {
+
+/// Of the packet that begins so, if it is one host; else unset.
+IpAddress destination_of(ByteView packet) {
+  if (packet.size() >= packet::kIpv4MinHeader && packet[0] >> 4 == 4) {
+    constexpr uint8_t kFirstMulticast = 224;
+    return packet[16] < kFirstMulticast ? IpAddress::v4(&packet[16]) : IpAddress{};
+  }
+  constexpr uint8_t kMulticast = 0xff;
+  const bool v6 = packet.size() >= packet::kIpv6Header && packet[0] >> 4 == 6;
+  return v6 && packet[24] != kMulticast ? IpAddress::v6(&packet[24]) : IpAddress{};
+}
+
+}  // namespace
 
 void Tunnel::attach() {
   parts_.loop.add_tun(tag(kTunPart), tun_.fd());
@@ -71,6 +90,23 @@ void Tunnel::on_tun_closed() {
 int Tunnel::set_up(Now now, bool up) {
   const bool was_up = std::exchange(up_, up);
   return link_set(now, up, was_up);
+}
+
+void Tunnel::send_icmp(const packet::IcmpError& error) {
+  const bool sent = at_home_ ? parts_.icmp != nullptr && parts_.icmp->send(error, index_) : write_icmp(error);
+  if (sent) ++counters_.icmp_sent;
+}
+
+bool Tunnel::write_icmp(const packet::IcmpError& error) {
+  const IpAddress source = error.source.is_set() ? error.source : destination_of(error.packet);
+  const packet::IcmpMessage message{.type = error.type, .code = error.code, .rest = error.rest};
+  std::array<uint8_t, packet::kMaxIcmpV6Error> bytes;
+  const size_t size = packet::write_icmp_error(message, source, error.packet, bytes);
+  if (size == 0 || tun_dead()) return false;
+  const ByteSpan packet{bytes.data(), size};
+  parts_.space.lenders.clear();
+  writer_.write({&packet, 1});
+  return true;
 }
 
 }  // namespace hats::app

@@ -119,6 +119,13 @@ class Tunnel : public LoopMember {
   int set_up(Now now, bool up);
   /// Bytes of the link's MTU.
   virtual void set_mtu(uint32_t mtu) = 0;
+  /// Where the link is: its index there, and whether that is the process's own namespace.
+  void set_place(uint32_t index, bool at_home) {
+    index_ = index;
+    at_home_ = at_home;
+  }
+  /// Sends an error to the sender of an inner packet, where the link is.
+  void send_icmp(const packet::IcmpError& error);
   /// Of the descriptor; safe from any thread while the tunnel lives.
   [[nodiscard]] const tun::TunDevice& tun() const { return tun_; }
   [[nodiscard]] const TunnelCounters& counters() const { return counters_; }
@@ -139,8 +146,13 @@ class Tunnel : public LoopMember {
 
  private:
   void cut_read(std::span<transport::TunRead> reads, size_t index, Now now);
+  /// The error as a packet through the TUN, from the offender's destination: for a link whose namespace our
+  /// sockets are not in.
+  bool write_icmp(const packet::IcmpError& error);
 
   Notify notify_;
+  uint32_t index_ = 0;
+  bool at_home_ = true;
   bool up_ = false;
   bool attached_ = false;
   bool tun_dead_ = false;

@@ -69,6 +69,7 @@ AppResult<void> WgInterface::start() {
     return std::make_unique<WgTunnel>(slot, std::move(*tun), mtu(), parts, notices());
   });
   set_tunnel(tunnel_);
+  if (options_.tun_fd < 0) take_advertisements(false);
   const auto removed = [this] { end(Ending::socket_removed); };
   auto uapi = options_.uapi_fd >= 0 ? UapiServer::adopt(around_.io, options_.uapi_fd, *this, removed)
                                     : UapiServer::open(around_.io, options_.name, *this, removed);
@@ -168,6 +169,18 @@ std::expected<void, std::string> WgInterface::set_fwmark(uint32_t mark) {
   return {};
 }
 
+void WgInterface::take_advertisements(bool accept) {
+  std::string fault = accept_advertisements(accept);
+  if (fault.empty()) return;
+  // Containers have /proc/sys read-only. What a peer with a session sends is less of a danger than a warning
+  // that everyone learns to overlook.
+  if (accept) {
+    warn(std::move(fault));
+  } else {
+    spdlog::info("{}: {}", name(), fault);
+  }
+}
+
 void WgInterface::watch_names(const config::InterfaceConfig& config) {
   for (const config::WgPeer& peer : config.peers) {
     resolver_.forget(peer.public_key);
@@ -186,6 +199,7 @@ std::expected<void, ConfigError> WgInterface::configure(const config::InterfaceC
     update.listen_port = port;
   }
   if (auto done = configure_device(std::move(update), config.listen_port_line); !done) return done;
+  if (config.accept_route_advertisements) take_advertisements(true);
   watch_names(config);
   return {};
 }
@@ -198,6 +212,9 @@ std::expected<void, ConfigError> WgInterface::reconfigure(const config::Interfac
     if (!port)
       return device_fault(new_config.listen_port_line, "ListenPort", unknown_service(changes.listen_service));
     changes.device.listen_port = port;
+  }
+  if (new_config.accept_route_advertisements != old_config.accept_route_advertisements) {
+    take_advertisements(new_config.accept_route_advertisements);
   }
   for (const wg::PeerUpdate& peer : changes.device.peers) {
     if (peer.remove || peer.endpoint) resolver_.forget(peer.public_key);
@@ -233,6 +250,7 @@ std::vector<wg::PeerStatus> WgInterface::peer_status() {
 }
 
 void WgInterface::check_routes() {
+  (void)restore_ipv6();  // there is no address of ours to give again
   const std::vector<wg::PeerStatus> peers = peer_status();
   for (const wg::PeerStatus& peer : peers) {
     if (!peer.source.address.is_set() || !peer.endpoint.is_set()) continue;

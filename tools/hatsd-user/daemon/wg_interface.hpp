@@ -55,6 +55,7 @@ class WgInterface final : public Interface, public UapiTarget {
   std::expected<void, ConfigError> configure_device(wg::DeviceUpdate update, int port_line);
   int ensure_sockets();
   void apply(const wg::DeviceUpdate& update);
+  void take_advertisements(bool accept);
   void watch_names(const config::InterfaceConfig& config);
   /// Warns once if the MTU has become too large for a path, which a route or a name may lead elsewhere now
   /// (formats.md 7), and takes the warning back when it fits again.

@@ -228,9 +228,7 @@ void WgTunnel::on_wake(Now now) {
   }
   send_control();
   wg::IcmpError icmp;
-  while (device_.poll_icmp(icmp)) {
-    if (parts_.icmp != nullptr && parts_.icmp->send(icmp, 0)) ++counters_.icmp_sent;
-  }
+  while (device_.poll_icmp(icmp)) send_icmp(icmp);
 }
 
 void WgTunnel::send_control() {

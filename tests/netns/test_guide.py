@@ -113,6 +113,19 @@ def test_what_the_network_file_says_of_ipv6_counts_for_every_kind_and_at_reload(
             assert state("up", "IPv6AcceptRA = yes\nLinkLocalAddressing = no\n") == ("1", False)
 
 
+def test_a_changed_kind_changes_the_link_local_address_at_reload():
+    clean_folders()
+    with World() as world:
+        sides = Sides(world, "gre")
+        host, filling = sides.left, sides.filling[0]
+        path = f"/etc/systemd/network/10-{filling['name']}.netdev"
+        for kind, address in (("gre", "fe80::5efe:c000:201/64"), ("sit", "fe80::c000:201/64")):
+            write(path, guide.netdev_file(kind, filling))
+            host.hatsd("up" if kind == "gre" else "reload", filling["name"])
+            assert host.out(f"ip -6 addr show dev {filling['name']}").count("fe80::") == 1
+            assert address in host.out(f"ip -6 addr show dev {filling['name']}")
+
+
 def start_networkd(host):
     """A real systemd-networkd in the namespace, which has read the files of the folder when this returns."""
     program = "/lib/systemd/systemd-networkd"

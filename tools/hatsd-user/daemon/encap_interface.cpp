@@ -110,8 +110,11 @@ AppResult<void> EncapInterface::change(const config::TunnelSpec& spec, const enc
       [&] { return hub_.change(read_clocks(), tunnel_->id(), tunnel, std::move(*sockets)); });
   if (!done) return fail(name() + ": " + alike_text(done.error()), kExitUsage);
   const uint32_t before = encap::overhead(tunnel_config_), after = encap::overhead(tunnel);
+  const bool other_kind = tunnel.kind != tunnel_config_.kind;
+  const std::vector<IpAddress> of_old_kind = other_kind ? link_local_addresses() : std::vector<IpAddress>{};
   spec_ = spec;
   tunnel_config_ = tunnel;
+  if (other_kind) renew_link_local(of_old_kind);
   path_told_.reset();
   check_routes();
   if (before != after && !options_.mtu) follow_overhead(before, after);
@@ -285,6 +288,10 @@ void EncapInterface::change_link_local(config::LinkLocal form) {
   if (form == options_.link_local) return;
   const std::vector<IpAddress> before = link_local_addresses();
   options_.link_local = form;
+  renew_link_local(before);
+}
+
+void EncapInterface::renew_link_local(const std::vector<IpAddress>& before) {
   if (!is_up() || is_moved()) return;
   for (const IpAddress& address : before) {
     (void)around_.netlink.remove_address(index(), {address, kLinkLocalLength});  // it may be gone already

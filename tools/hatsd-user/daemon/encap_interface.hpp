@@ -55,6 +55,8 @@ class EncapInterface final : public Interface {
   [[nodiscard]] std::vector<IpAddress> link_local_addresses() const;
   void add_link_local();
   void change_link_local(config::LinkLocal form);
+  /// In the place of those that the tunnel had `before` a change.
+  void renew_link_local(const std::vector<IpAddress>& before);
   void take_advertisements(bool accept);
   void warn_of_module();
 

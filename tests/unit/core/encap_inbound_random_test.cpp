@@ -16,7 +16,6 @@ using testing::kOurs;
 using testing::kTheirs;
 using testing::OneTunnel;
 using testing::OuterV4;
-using testing::Shape;
 
 struct Expected {
   std::optional<DropReason> drop;

@@ -5,13 +5,11 @@ namespace hats::encap {
 namespace {
 
 using packet::testing::put16;
-using packet::testing::put32;
 using testing::Bytes;
 using testing::Gre;
 using testing::inner_v4;
 using testing::inner_v6;
 using testing::joined;
-using testing::kOurs;
 using testing::kOurs6;
 using testing::kTheirs;
 using testing::kTheirs6;

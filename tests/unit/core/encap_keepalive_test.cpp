@@ -4,7 +4,6 @@
 namespace hats::encap {
 namespace {
 
-using packet::testing::get16;
 using packet::testing::naive_sum;
 using packet::testing::put16;
 using testing::Bytes;

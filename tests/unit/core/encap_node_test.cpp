@@ -5,9 +5,7 @@ namespace hats::encap {
 namespace {
 
 using testing::Bytes;
-using testing::errors;
 using testing::Gre;
-using testing::inner_of;
 using testing::inner_v4;
 using testing::kOurs;
 using testing::kTheirs;

@@ -7,7 +7,6 @@ namespace {
 
 using packet::testing::Bytes;
 using packet::testing::put16;
-using packet::testing::put32;
 using testing::errors;
 using testing::Gre;
 using testing::inner_of;
@@ -21,7 +20,6 @@ using testing::of_kind;
 using testing::OneTunnel;
 using testing::over_v6;
 using testing::send;
-using testing::Sent;
 using testing::Shape;
 
 Bytes with_ds(bool v4, uint8_t ds, uint8_t ttl = 64) {

@@ -9,8 +9,6 @@ using testing::Bytes;
 using testing::errors;
 using testing::expect_error;
 using testing::inner_of;
-using testing::inner_v4;
-using testing::kTheirs;
 using testing::of_kind;
 using testing::OneTunnel;
 using testing::over_v6;

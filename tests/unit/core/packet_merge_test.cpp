@@ -206,7 +206,7 @@ TEST(MergeTest, IdentificationsCountUpOrWithDfStayEqual) {
 TEST(MergeTest, AShortPacketEndsAWriteAndALongerOneStartsAnother) {
   Shape s;
   s.tcp = false;
-  const auto sizes = [&](std::vector<size_t> payloads) {
+  const auto sizes = [&](const std::vector<size_t>& payloads) {
     std::vector<Bytes> packets;
     Shape each = s;
     for (const size_t size : payloads) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <string>
 
 #include "tests/support/seeded_rng.hpp"
@@ -269,11 +270,10 @@ TEST(AllowedIpsTest, ManyPeersWithManyRoutesAndTheirMutations) {
       add({mutated, length}, static_cast<PeerId>(rng.below(kPeers)));
     }
   }
-  // The oracle, sorted so that it can be searched: by prefix, the last insertion first.
-  std::ranges::reverse(last);
-  std::ranges::stable_sort(last, {}, [](const auto& row) { return row.first; });
-  const auto [from, to] = std::ranges::unique(last, {}, [](const auto& row) { return row.first; });
-  last.erase(from, to);
+  // The oracle, sorted so that it can be searched: of one prefix the last insertion.
+  std::map<Prefix, PeerId> latest;
+  for (const auto& [prefix, peer] : last) latest[prefix] = peer;
+  last.assign(latest.begin(), latest.end());
   ASSERT_EQ(table.size(), last.size());
   const auto oracle = [&](const IpAddress& address) {
     for (int length = address.bit_count(); length >= 0; --length) {

@@ -156,7 +156,7 @@ socklen_t fill(sockaddr_in6& out, const Endpoint& endpoint) {
 }  // namespace
 
 PlainSocket::PlainSocket(Family family, uint16_t port)
-    : fd_(socket(family == Family::v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0)), family_(family) {
+    : fd_(socket(family == Family::v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
   const int size = 4 << 20;
   setsockopt(fd(), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
   const int only = 1;

@@ -103,7 +103,6 @@ class PlainSocket {
 
  private:
   UniqueFd fd_;
-  Family family_;
 };
 
 /// `size` bytes, the first four of which are `number`.

@@ -219,7 +219,7 @@ class OffloadTest : public testing::PrivateNamespace, public ::testing::WithPara
     size_t sent = 0;
     Bytes received;
     Bytes buffer(1 << 18);
-    (void)::connect(sender, address, size);
+    ASSERT_TRUE(::connect(sender, address, size) == 0 || errno == EINPROGRESS) << std::strerror(errno);
     run([&] {
       if (receiver < 0) receiver = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK);
       const ssize_t n =

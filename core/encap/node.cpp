@@ -41,22 +41,22 @@ void Node::Impl::push_control(const Tunnel& tunnel, ControlPacket packet) {
   if (control.size() < kMaxQueuedControl) control.push({tunnel.id, tunnel.serial, std::move(packet)});
 }
 
-bool Node::Impl::may_owe(BootTime now, Tunnel& tunnel, ByteView header,
+bool Node::Impl::may_owe(BootTime now, packet::IcmpLimit& limit, ByteView header,
                          const packet::IcmpMessage& message) noexcept {
-  return packet::may_answer(header, message) && icmp.size() < packet::kMaxQueuedIcmp &&
-         tunnel.icmp_limit.allow(now);
+  return packet::may_answer(header, message) && icmp.size() < packet::kMaxQueuedIcmp && limit.allow(now);
 }
 
 void Node::Impl::owe_icmp(BootTime now, Tunnel& tunnel, const packet::Piece& piece,
                           const packet::IcmpMessage& message) {
-  if (!may_owe(now, tunnel, piece.header(), message)) return;
+  if (!may_owe(now, tunnel.icmp_limit, piece.header(), message)) return;
   icmp.push({tunnel.id, tunnel.serial, packet::quote(piece, message)});
   ++tunnel.counters.icmp_sent;
 }
 
 void Node::Impl::owe_icmp(BootTime now, Tunnel& tunnel, ByteView beginning,
                           const packet::IcmpMessage& message, const IpAddress& source) {
-  if (!may_owe(now, tunnel, beginning, message)) return;
+  packet::IcmpLimit& limit = source.is_set() ? tunnel.relay_limit : tunnel.icmp_limit;
+  if (!may_owe(now, limit, beginning, message)) return;
   packet::IcmpError error = packet::quote(beginning, message);
   error.source = source;
   icmp.push({tunnel.id, tunnel.serial, std::move(error)});

@@ -53,6 +53,7 @@ struct alignas(kCacheLine) Tunnel {
   uint32_t link_errors = 0;
   BootTime link_error_at;
   packet::IcmpLimit icmp_limit;
+  packet::IcmpLimit relay_limit{packet::kRelayedPerSecond, packet::kRelayedBurst};
 
   KeepaliveState keepalive;
 
@@ -112,10 +113,11 @@ struct Node::Impl {
   void push_control(const Tunnel& tunnel, ControlPacket packet);
   /// An ICMP error about an inner packet, unless it may not be answered or the rate is exceeded.
   void owe_icmp(BootTime now, Tunnel& tunnel, const packet::Piece& piece, const packet::IcmpMessage& message);
-  /// The same about a packet of which only the beginning is known. `source`: whom it is to come from.
+  /// The same about a packet of which only the beginning is known. `source`: whom it is to come from, for one
+  /// that is passed on; those have a limit of their own.
   void owe_icmp(BootTime now, Tunnel& tunnel, ByteView beginning, const packet::IcmpMessage& message,
                 const IpAddress& source = {});
-  [[nodiscard]] bool may_owe(BootTime now, Tunnel& tunnel, ByteView header,
+  [[nodiscard]] bool may_owe(BootTime now, packet::IcmpLimit& limit, ByteView header,
                              const packet::IcmpMessage& message) noexcept;
   void push_carrier(const Tunnel& tunnel, bool carrier) {
     carriers.push({tunnel.id, tunnel.serial, carrier});

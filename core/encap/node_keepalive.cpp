@@ -110,6 +110,8 @@ bool Node::Impl::is_keepalive(const Tunnel& tunnel, const packet::IpView& inner,
     return false;
   }
   const size_t header = inner.transport_offset();
+  // Nobody sends options here; with a source route in them our answer would go where the sender likes.
+  if (header != packet::kIpv4MinHeader) return false;
   if (packet::finish(packet::sum_of(inner.bytes().first(header))) != 0) return false;
   const auto gre = parse_gre_header(inner.bytes().subspan(header), Family::v4);
   if (!gre || gre->protocol != kKeepaliveProtocol) return false;

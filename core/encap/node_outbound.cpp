@@ -47,27 +47,65 @@ std::optional<Inner> examine(ByteView header, uint32_t size, Kind kind) noexcept
   return out;
 }
 
-// Our own outer packet, come back: the route to the remote leads into the tunnel. The kernel sees it by the
-// route's device (a "collision"); behind a TUN each turn would be a new, larger packet, without end.
-// Fragments too carry the protocol. RFC 2473 4.1.2 (b).
+/// How deep tunnels may lie in one another that a packet is looked into.
+constexpr int kNestedLooks = 4;
+
+// What an IP header carries, and where that begins; nothing of a later fragment.
+struct Carried {
+  uint8_t protocol = 0;
+  ByteView payload;
+};
+Carried carried_by(ByteView packet) noexcept {
+  if ((packet[0] >> 4) == 4) {
+    const size_t size = size_t{packet[0] & 0x0fU} * 4;
+    const bool later = (load_be16(&packet[6]) & 0x1fff) != 0;
+    return {packet[9], later || size > packet.size() ? ByteView{} : packet.subspan(size)};
+  }
+  constexpr uint8_t kDestinationOptions = 60;
+  Carried out{packet[6], packet.subspan(packet::kIpv6Header)};
+  // Our encapsulation limit, and the fragment header of our own host, in the order in which they are written.
+  while ((out.protocol == kDestinationOptions || out.protocol == packet::kProtoFragment) &&
+         out.payload.size() >= 8) {
+    const bool later = out.protocol == packet::kProtoFragment && (load_be16(&out.payload[2]) & 0xfff8) != 0;
+    out = {out.payload[0], later ? ByteView{} : out.payload.subspan(8)};
+  }
+  return out;
+}
+
+// The packet in a packet of a tunnel; empty if it is none, or too little of it is here.
+ByteView nested_in(const Carried& carried) noexcept {
+  ByteView inner = carried.payload;
+  if (carried.protocol == protocol_of(Kind::gre)) {
+    const auto flags = read_gre_flags(inner);
+    if (!flags || flags->size > inner.size()) return {};
+    inner = inner.subspan(flags->size);
+  } else if (carried.protocol != protocol_of(Kind::sit) && carried.protocol != protocol_of(Kind::ipip)) {
+    return {};
+  }
+  const size_t least = inner.empty() || (inner[0] >> 4) == 4 ? packet::kIpv4MinHeader : packet::kIpv6Header;
+  const bool is_ip = inner.size() >= least && ((inner[0] >> 4) == 4 || (inner[0] >> 4) == 6);
+  return is_ip ? inner : ByteView{};
+}
+
+// Our own outer packet, come back: the route to the remote leads into the tunnel, or into another one whose
+// own route leads into this. The kernel sees the first by the route's device (a "collision") and the second
+// by the depth of its recursion; behind a TUN each turn would be a new, larger packet, without end. Fragments
+// too carry the protocol. RFC 2473 4.1.2 (b).
 bool is_own_packet(const Inner& inner, const Tunnel& tunnel) noexcept {
   const TunnelConfig& config = tunnel.config;
   // Linux ip6gre_tunnel_xmit: what the remote has sent is not sent to it.
   const bool over_v6 = config.outer() == Family::v6;
   if (over_v6 && !inner.v4 && packet::comes_from(inner.header, config.remote)) return true;
-  if (!packet::goes_to(inner.header, config.remote)) return false;
-  if (!packet::comes_from(inner.header, tunnel.source())) return false;
-  if (inner.v4) return inner.header[9] == protocol_of(config.kind);
-  constexpr uint8_t kDestinationOptions = 60;
-  size_t at = packet::kIpv6Header;
-  uint8_t protocol = inner.header[6];
-  // Our encapsulation limit, and the fragment header of our own host, in the order in which they are written.
-  while ((protocol == kDestinationOptions || protocol == packet::kProtoFragment) &&
-         inner.header.size() >= at + 8) {
-    protocol = inner.header[at];
-    at += 8;
+  ByteView packet = inner.header;
+  for (int look = 0; look < kNestedLooks && !packet.empty(); ++look) {
+    const Carried carried = carried_by(packet);
+    if (carried.protocol == protocol_of(config.kind) && packet::goes_to(packet, config.remote) &&
+        packet::comes_from(packet, tunnel.source())) {
+      return true;
+    }
+    packet = nested_in(carried);
   }
-  return protocol == protocol_of(config.kind);
+  return false;
 }
 
 // Where an inner limit lies, for tunnels that heed it: those over IPv6 (RFC 2473 4.1.1).

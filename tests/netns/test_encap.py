@@ -320,6 +320,26 @@ def test_an_absent_local_address_or_route_waits_and_does_not_fail():
         until(lambda: status(left, "tl")["waiting"] is not None, what="its going is noticed")
 
 
+def test_two_tunnels_that_are_routed_into_one_another_do_not_keep_a_packet_going():
+    with World() as world:
+        host = world.host("left")
+        host.run("ip addr add 192.0.2.1/32 dev lo")
+        host.run("ip route add 198.18.0.0/16 dev lo")  # for the start
+        for name, remote in (("ta", "198.18.0.1"), ("tb", "198.18.0.2")):
+            host.hatsd("tunnel", "add", name, "mode", "gre", "local", "192.0.2.1", "remote", remote, "nopmtudisc")
+            host.run(f"ip link set {name} up")
+        host.run("ip addr add 10.9.0.1/24 dev ta")
+        host.run("ip route add 198.18.0.1 dev tb")
+        host.run("ip route add 198.18.0.2 dev ta")
+        host.ping("10.9.0.2", 3, options=("-M", "dont"), check=False, wait=0.3)
+        sent = lambda: sum(status(host, name)["tx_packets"] for name in ("ta", "tb"))
+        assert sent() >= 3
+        before = sent()
+        time.sleep(1)
+        assert sent() == before, (before, sent())
+        assert status(host, "ta")["drops"]["tx_loop"] >= 3, status(host, "ta")["drops"]
+
+
 def test_an_underlay_that_comes_again_is_used_again():
     with World() as world:
         left, right = world.host("left"), world.host("right")

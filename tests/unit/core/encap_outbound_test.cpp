@@ -344,6 +344,29 @@ TEST(EncapOutboundTest, OurOwnOuterPacketIsNotWrappedAgain) {
   expect_drop(six, DropReason::tx_loop, looped_v6(fragment, 44, kOurs6, kTheirs6));
 }
 
+// Two tunnels that are routed into one another: what one has wrapped comes back in what the other has.
+TEST(EncapOutboundTest, OurOwnOuterPacketInsideAnothersIsALoopAsWell) {
+  const IpAddress other = *IpAddress::parse("198.18.0.7");
+  const auto wrapped = [&](const Bytes& packet) {
+    return testing::OuterV4{.protocol = 47, .from = kOurs, .to = other}.packet(Gre{}.packet(packet));
+  };
+  const Bytes own = looped_v4(47, kOurs, kTheirs);
+  Bytes fragment = own;
+  put16(fragment, 6, 100);
+  OneTunnel gre;
+  expect_drop(gre, DropReason::tx_loop, wrapped(own));
+  expect_drop(gre, DropReason::tx_loop, wrapped(fragment));
+  expect_drop(gre, DropReason::tx_loop, wrapped(wrapped(own)));
+  const Bytes in_ipip = testing::OuterV4{.protocol = 4, .from = kOurs, .to = other}.packet(own);
+  expect_drop(gre, DropReason::tx_loop, in_ipip);
+  // Another tunnel through this one, and what only looks so, may pass.
+  Bytes later = wrapped(own), cut = wrapped(own);
+  put16(later, 6, 100);
+  cut.resize(20 + 4 + 19);
+  put16(cut, 2, static_cast<unsigned>(cut.size()));
+  for (const Bytes& inner : {wrapped(inner_v4()), later, cut}) EXPECT_EQ(send(gre, {inner}).size(), 1u);
+}
+
 TEST(EncapOutboundTest, OthersTunnelsAndOtherPacketsToTheRemoteMayPass) {
   OneTunnel gre;
   const auto passes = [](OneTunnel& t, const Bytes& inner) { EXPECT_EQ(send(t, {inner}).size(), 1u); };

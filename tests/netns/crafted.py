@@ -85,9 +85,11 @@ class IoVector(ctypes.Structure):
 
 
 class Message(ctypes.Structure):
+    """struct mmsghdr: what it holds, and the padding that the compiler puts behind `flags` and at the end."""
     _fields_ = [("name", ctypes.c_void_p), ("name_size", ctypes.c_uint32), ("parts", ctypes.POINTER(IoVector)),
                 ("part_count", ctypes.c_size_t), ("control", ctypes.c_void_p), ("control_size", ctypes.c_size_t),
-                ("flags", ctypes.c_int), ("sent", ctypes.c_uint)]
+                ("flags", ctypes.c_int), ("padding", ctypes.c_int), ("sent", ctypes.c_uint),
+                ("padding_at_end", ctypes.c_int)]
 
 
 class Stranger:
@@ -115,7 +117,8 @@ class Stranger:
         """Sends them over and over, as fast as it goes; returns packets a second."""
         frames = [ctypes.create_string_buffer(self.frame(packet), 14 + len(packet)) for packet in packets]
         parts = [IoVector(ctypes.addressof(frame), len(frame)) for frame in frames]
-        batch = (Message * len(frames))(*[Message(None, 0, ctypes.pointer(part), 1, None, 0, 0, 0) for part in parts])
+        batch = (Message * len(frames))(*[Message(None, 0, ctypes.pointer(part), 1) for part in parts])
+        assert ctypes.sizeof(Message) == 64, "else the kernel reads all but the first elsewhere"
         send, sent = ctypes.CDLL(None).sendmmsg, 0
         start = time.monotonic()
         while time.monotonic() < start + seconds:

@@ -44,6 +44,24 @@ def test_each_fault_of_a_file_has_its_own_message_with_its_line():
             assert check.returncode == 2 and words[0] in check.stderr + check.stdout, check
 
 
+def test_what_is_no_file_is_not_waited_for():
+    command("mount -t tmpfs tmpfs /etc/systemd/network")
+    with World() as world:
+        host = world.host("left")
+        fifo, endless = world.path("wgx.conf"), world.path("wgy.conf")
+        os.mkfifo(fifo)
+        os.symlink("/dev/zero", endless)
+        for path in (fifo, endless):
+            for word in ("check", "up"):
+                done = host.hatsd(word, path, check=False)
+                assert done.returncode == 2 and f"{path}:1: is not a file" in done.stderr, done.stderr
+        # One among networkd's files does not keep the others from being found.
+        os.mkfifo("/etc/systemd/network/10-a.netdev")
+        with open("/etc/systemd/network/20-b.netdev", "w") as text:
+            text.write("[NetDev]\nName = grx\nKind = gre\n[Tunnel]\nLocal = 192.0.2.1\nRemote = 192.0.2.2\n")
+        assert host.hatsd("check", "grx").returncode == 0
+
+
 def test_names_that_cannot_be_interfaces_are_refused():
     with World() as world:
         host = world.host("solo")

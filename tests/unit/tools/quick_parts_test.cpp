@@ -251,6 +251,24 @@ TEST_F(AtomicFileTest, AFileIsReplacedWithMode0600AndNothingElseIsLeft) {
   EXPECT_EQ(std::distance(fs::directory_iterator(dir_), fs::directory_iterator()), 1);
 }
 
+TEST_F(AtomicFileTest, WhatIsNoFileOrTooLargeIsNotRead) {
+  const auto fault = [](const std::string& path) {
+    const auto text = read_named_file(path, 100);
+    return text ? "read: " + *text : text.error();
+  };
+  EXPECT_EQ(fault(write("a.conf", std::string(100, 'x'))), "read: " + std::string(100, 'x'));
+  EXPECT_EQ(fault(write("b.conf", std::string(101, 'x'))), "is larger than 100 bytes");
+  const std::string fifo = dir_ / "c.conf", endless = dir_ / "d.conf", masked = dir_ / "e.conf";
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  fs::create_symlink("/dev/zero", endless);
+  fs::create_symlink("/dev/null", masked);
+  EXPECT_EQ(fault(fifo), "is not a file");
+  EXPECT_EQ(fault(endless), "is not a file");
+  EXPECT_EQ(fault(dir_), "is not a file");
+  EXPECT_EQ(fault(masked), "read: ");
+  EXPECT_EQ(fault(dir_ / "absent"), "No such file or directory");
+}
+
 TEST_F(AtomicFileTest, AFileOfAnySizeIsReadWhole) {
   for (const size_t size : {size_t{0}, size_t{1}, size_t{4'096}, size_t{4'097}, size_t{1'000'000}}) {
     std::string text;

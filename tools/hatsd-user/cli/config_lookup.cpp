@@ -90,9 +90,8 @@ std::string place_text(const FoundConfig& found, const ConfigFolders& folders) {
 }
 
 AppResult<InterfaceFile> load_wg_quick(const FoundConfig& found, const std::string& word) {
-  auto text = read_whole_file(found.path);
-  if (!text) return fail(found.path + ":1: " + std::strerror(text.error()), kExitUsage);
-  if (text->size() > kMaxConfigFile) return fail(found.path + ":1: larger than 16 MiB", kExitUsage);
+  auto text = read_named_file(found.path, kMaxConfigFile);
+  if (!text) return fail(found.path + ":1: " + text.error(), kExitUsage);
   std::vector<config::SourceText> texts;
   texts.push_back({found.path, std::move(*text)});
   InterfaceSources sources{.format = Format::wg_quick, .files = std::move(texts)};

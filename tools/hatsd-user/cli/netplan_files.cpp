@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <expected>
 #include <filesystem>
 #include <map>
 #include <utility>
@@ -17,29 +16,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uintmax_t kMaxKeyFile = 4096;                                      // bytes; a key has 44
+constexpr size_t kMaxKeyFile = 4096;                                         // bytes; a key has 44
 constexpr auto kFolders = {"/lib/netplan", "/etc/netplan", "/run/netplan"};  // a later one shadows
 
-/// The text of a file, or why there is none. A link to /dev/null is an empty file; what is no file could
-/// block or never end.
-std::expected<std::string, std::string> read_text(const std::string& path, uintmax_t limit) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (error && status.type() != fs::file_type::not_found) return std::unexpected(error.message());
-  if (status.type() == fs::file_type::not_found) return std::unexpected(std::strerror(ENOENT));
-  if (status.type() != fs::file_type::regular) {
-    if (fs::canonical(path, error) == "/dev/null") return std::string();
-    return std::unexpected("is not a file");
-  }
-  const uintmax_t size = fs::file_size(path, error);
-  if (!error && size > limit) return std::unexpected("is larger than " + std::to_string(limit) + " bytes");
-  auto text = read_whole_file(path);
-  if (!text) return std::unexpected(std::strerror(text.error()));
-  return std::move(*text);
-}
-
 AppResult<void> add(NetplanSources& to, const std::string& path) {
-  auto text = read_text(path, kMaxConfigFile);
+  auto text = read_named_file(path, kMaxConfigFile);
   if (!text) return fail(path + ":1: " + text.error(), kExitUsage);
   to.sources.push_back({path, std::move(*text)});
   return {};
@@ -90,7 +71,7 @@ AppResult<void> load_netplan_keys(NetplanSources& sources, const config::Netplan
   for (auto& file : sources.key_files) config::wipe_text(file.text);
   sources.key_files.clear();
   for (config::NetplanKeyFile& file : files.key_files(name)) {
-    auto text = read_text(file.path, kMaxKeyFile);
+    auto text = read_named_file(file.path, kMaxKeyFile);
     if (!text) {
       file.named.message = "the key file " + file.path + ": " + text.error();
       return fail(file.named.text(file.named.file), kExitUsage);

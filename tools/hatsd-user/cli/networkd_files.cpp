@@ -74,13 +74,10 @@ AppResult<Texts> read_with_drop_ins(const std::string& path, const Folders& fold
   paths.insert(paths.end(), drop_ins.begin(), drop_ins.end());
   Texts out;
   for (const std::string& one : paths) {
-    auto text = read_whole_file(one);
-    std::string fault;
-    if (!text) fault = errno_text(one + ":1", text.error());
-    if (text && text->size() > kMaxConfigFile) fault = one + ":1: larger than 16 MiB";
-    if (!fault.empty()) {
+    auto text = read_named_file(one, kMaxConfigFile);
+    if (!text) {
       wipe(out);
-      return fail(fault, kExitUsage);
+      return fail(one + ":1: " + text.error(), kExitUsage);
     }
     out.push_back({one, std::move(*text)});
   }

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "crypto/secret.hpp"
 
@@ -82,6 +83,24 @@ std::expected<std::string, int> read_whole_file(const std::string& path) {
   crypto::wipe({reinterpret_cast<uint8_t*>(buffer.data()), buffer.size()});
   if (error != 0) return std::unexpected(error);
   return text;
+}
+
+std::expected<std::string, std::string> read_named_file(const std::string& path, size_t limit) {
+  struct stat status{};
+  if (stat(path.c_str(), &status) != 0) return std::unexpected(std::strerror(errno));
+  if (!S_ISREG(status.st_mode)) {
+    struct stat null{};
+    const bool masked =
+        S_ISCHR(status.st_mode) && stat("/dev/null", &null) == 0 && status.st_rdev == null.st_rdev;
+    if (masked) return std::string();
+    return std::unexpected("is not a file");
+  }
+  if (static_cast<uintmax_t>(status.st_size) > limit) {
+    return std::unexpected("is larger than " + std::to_string(limit) + " bytes");
+  }
+  auto text = read_whole_file(path);
+  if (!text) return std::unexpected(std::strerror(text.error()));
+  return std::move(*text);
 }
 
 }  // namespace hats::app

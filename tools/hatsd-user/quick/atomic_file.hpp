@@ -23,4 +23,8 @@ struct FileOwner {
 /// The whole file; the error is an errno value. It may hold secrets: no copy but the result is left behind.
 [[nodiscard]] std::expected<std::string, int> read_whole_file(const std::string& path);
 
+/// The same of a file that an operator names, of at most `limit` bytes: what is no file could block, or never
+/// end. A link to /dev/null is an empty file. The error is a sentence.
+[[nodiscard]] std::expected<std::string, std::string> read_named_file(const std::string& path, size_t limit);
+
 }  // namespace hats::app

@@ -54,11 +54,14 @@ Fault foreign_option(const TunnelCommand& command, Kind kind, Family outer) {
           "key: keys are not allowed with ipip and sit tunnels; use `mode gre`, or leave it away");
     if (command.in_sequence || command.out_sequence) return without("seq", "GRE");
     if (command.in_checksum || command.out_checksum) return without("csum", "GRE");
-    if (command.keepalive) return without("keepalive", "GRE");
+    if (command.keepalive) return without("keepalive", "GRE over IPv4");
   }
   if (command.ignore_df && (kind != Kind::gre || outer != Family::v4))
     return without("ignore-df", "GRE over IPv4");
-  if (outer == Family::v6 && command.path_mtu_discovery) return without("pmtudisc", "tunnels over IPv4");
+  if (outer == Family::v6) {
+    if (command.path_mtu_discovery) return without("pmtudisc", "tunnels over IPv4");
+    if (command.keepalive) return without("keepalive", "GRE over IPv4");
+  }
   if (outer == Family::v4) {
     if (command.encapsulation_limit) return without("encaplimit", "tunnels over IPv6");
     if (command.flow_label) return without("flowlabel", "tunnels over IPv6");
@@ -172,8 +175,10 @@ std::string ip_tunnel_usage() {
   return "Usage: hatsd-user tunnel { add | change | del | show } [ NAME ]\n"
          "          [ mode { gre | sit | ipip | ip6gre } ] [ remote ADDR ] [ local ADDR ]\n"
          "          [ dev PHYS_DEV ] [ ttl TTL ] [ tos TOS ] [ [no]pmtudisc ] [ [no]ignore-df ]\n"
-         "          [ [i|o]key KEY ] [ [i|o]seq ] [ [i|o]csum ] [ keepalive SECONDS RETRIES | nokeepalive ]\n"
+         "          [ [i|o]key KEY ] [ [i|o]seq ] [ [i|o]csum ]\n"
          "          [ linklocal { kernel | isatap | plain | none } ]\n"
+         "       GRE over IPv4 also:\n"
+         "          [ keepalive SECONDS RETRIES | nokeepalive ]\n"
          "       with IPv6 ends (mode ip6gre) also:\n"
          "          [ encaplimit ELIM ] [ flowlabel FLOWLABEL ] [ dscp inherit ] [ [no]allow-localremote ]\n"
          "\n"

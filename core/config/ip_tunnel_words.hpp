@@ -80,8 +80,8 @@ inline constexpr OptionWord kOptions[] = {
     {"dscp", Option::dscp, 1, Family::v6},
     {"allow-localremote", Option::localremote, 0, Family::v6},
     {"noallow-localremote", Option::nolocalremote, 0, Family::v6},
-    {"keepalive", Option::keepalive, 2},
-    {"nokeepalive", Option::nokeepalive},
+    {"keepalive", Option::keepalive, 2, Family::v4},
+    {"nokeepalive", Option::nokeepalive, 0, Family::v4},
     {"linklocal", Option::linklocal, 1},
 };
 

@@ -45,7 +45,7 @@ struct TunnelConfig {
   bool dscp_inherit = false;        // the outer DSCP is copied to the inner packet on exit
   bool allow_local_remote = false;  // the remote may be an address of this host
 
-  Keepalive keepalive;  // GRE only
+  Keepalive keepalive;  // GRE over IPv4 only
 
   auto operator<=>(const TunnelConfig&) const = default;
   [[nodiscard]] constexpr Family outer() const { return remote.family; }

@@ -243,13 +243,23 @@ TEST(IpTunnelTest, OptionsOfTheOtherFamilyOrKindAreRefused) {
                  std::string(option) != "tc 0x10")
         << option;
   }
-  for (const char* option : {"pmtudisc", "nopmtudisc", "ignore-df"})
+  for (const char* option : {"pmtudisc", "nopmtudisc", "ignore-df", "keepalive 10 3", "nokeepalive"})
     EXPECT_NE(refuse_words("add t mode ip6gre " + kV6 + " " + option).find("over IPv4 alone"),
               std::string::npos);
   for (const char* mode : {"sit", "ipip"}) {
     for (const char* option : {"key 1", "ikey 1", "okey 1", "seq", "oseq", "csum", "icsum", "keepalive 10 3"})
       EXPECT_NE(refuse_words(std::string("add t mode ") + mode + " " + kV4 + " " + option), "") << option;
   }
+}
+
+TEST(IpTunnelTest, AKeepaliveIsRefusedForATunnelOverIpv6AlsoByChange) {
+  const encap::TunnelConfig over_v6 = added("t mode ip6gre " + kV6);
+  for (const char* words : {"change t keepalive 10 3", "change t nokeepalive"}) {
+    const auto changed = apply(accept_words(words), over_v6);
+    ASSERT_FALSE(changed) << words;
+    EXPECT_EQ(changed.error(), "keepalive: is of GRE over IPv4 alone; leave it away");
+  }
+  EXPECT_EQ(added("t mode ip6gre keepalive 10 3 " + kV4).keepalive, (encap::Keepalive{10, 3}));
 }
 
 TEST(IpTunnelTest, FamiliesMustAgree) {

@@ -40,7 +40,8 @@ class TunnelReader {
   Done check_ends(const IniText& text) const;
   Done check_family(const Assignment& at, Family family) const;
   Done apply(TunnelSpec& spec);
-  Done apply_fragmentation(encap::TunnelConfig& tunnel) const;
+  Done apply_fragmentation(encap::TunnelConfig& tunnel);
+  void fragment_as_kernel(encap::TunnelConfig& tunnel);
   void apply_gre(encap::TunnelConfig& tunnel, bool real_ip6gre);
   void without_effect(std::string_view key);
 
@@ -266,16 +267,40 @@ TunnelReader::Done TunnelReader::apply(TunnelSpec& spec) {
   return {};
 }
 
-TunnelReader::Done TunnelReader::apply_fragmentation(encap::TunnelConfig& tunnel) const {
+TunnelReader::Done TunnelReader::apply_fragmentation(encap::TunnelConfig& tunnel) {
   const auto flag = [this](std::string_view key) -> std::optional<bool> {
     const auto found = booleans_.find(key);
     return found == booleans_.end() ? std::nullopt : std::optional(found->second);
   };
   tunnel.ignore_df = flag("IgnoreDontFragment").value_or(false);
   tunnel.path_mtu_discovery = flag("DiscoverPathMTU").value_or(!tunnel.ignore_df);
-  if (!tunnel.ignore_df || !tunnel.path_mtu_discovery) return {};
-  return where_.at("IgnoreDontFragment")
-      .fail("cannot be together with DiscoverPathMTU=yes; take one of the two out");
+  if (tunnel.ignore_df && tunnel.path_mtu_discovery) {
+    return where_.at("IgnoreDontFragment")
+        .fail("cannot be together with DiscoverPathMTU=yes; take one of the two out");
+  }
+  if (tunnel.kind != encap::Kind::gre) fragment_as_kernel(tunnel);
+  return {};
+}
+
+/// networkd hands its words over by netlink, where the kernel's sit and ipip know no ignore-df, and set DF
+/// with every fixed TTL, whatever is said of discovery; its gre does not.
+void TunnelReader::fragment_as_kernel(encap::TunnelConfig& tunnel) {
+  const std::string of_kind = "Kind=" + std::string(kind_);
+  const bool df_stays = tunnel.ttl != 0 && !tunnel.path_mtu_discovery;
+  if (df_stays) tunnel.path_mtu_discovery = true;
+  if (df_stays && booleans_.contains("DiscoverPathMTU")) {
+    warnings_.add(
+        where_.at("DiscoverPathMTU"),
+        "has no effect for " + of_kind +
+            " with a fixed TTL: DF stays set on outer packets, as with the kernel's; TTL=0 lifts it");
+  }
+  if (tunnel.ignore_df) {
+    warnings_.add(where_.at("IgnoreDontFragment"),
+                  df_stays ? "has no effect for " + of_kind +
+                                 " with a fixed TTL: DF stays set on outer packets, as with the kernel's"
+                           : "is no more than DiscoverPathMTU=no for " + of_kind + ", as with the kernel's");
+  }
+  tunnel.ignore_df = false;
 }
 
 void TunnelReader::apply_gre(encap::TunnelConfig& tunnel, bool real_ip6gre) {

@@ -167,6 +167,13 @@ TEST(ExplainTunnelTest, EveryOptionIsTold) {
   EXPECT_FALSE(has(text, "fragmentation ")) << text;
 }
 
+TEST(ExplainTunnelTest, DfThatStaysInSpiteOfTheFileIsTold) {
+  const std::string text =
+      text_of(of_netdev("sit", "Local=192.0.2.1\nRemote=192.0.2.2\nTTL=9\nDiscoverPathMTU=no\n"));
+  EXPECT_TRUE(has(text, "fragmentation   forbidden (DF)")) << text;
+  EXPECT_TRUE(has(text, "DF stays set on outer packets, as with the kernel's")) << text;
+}
+
 TEST(ExplainTunnelTest, AddressesThatTheTunnelCannotCarryAreNamed) {
   const std::string tunnel = "Local=192.0.2.1\nRemote=192.0.2.2\nTTL=9\n";
   const std::string network =

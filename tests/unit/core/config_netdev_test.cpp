@@ -333,6 +333,32 @@ TEST(NetdevTunnel, FragmentationFollowsDiscoverPathMtuAndIgnoreDontFragment) {
   EXPECT_HAS(refuse(tunnel_with("gre", "DiscoverPathMTU=maybe")), "N.netdev:7: DiscoverPathMTU:");
 }
 
+TEST(NetdevTunnel, DfStaysOnSitAndIpipWithAFixedTtlAsWithTheKernels) {
+  for (const char* kind : {"sit", "ipip"}) {
+    const auto fixed = accept(tunnel_with(kind, "TTL=64\nDiscoverPathMTU=no"));
+    EXPECT_TRUE(fixed.tunnel->tunnel.path_mtu_discovery) << kind;
+    EXPECT_HAS(warnings_of(fixed), "N.netdev:8: DiscoverPathMTU: has no effect for Kind=" +
+                                       std::string(kind) + " with a fixed TTL: DF stays set");
+    const auto ignoring = accept(tunnel_with(kind, "TTL=64\nIgnoreDontFragment=yes"));
+    EXPECT_TRUE(ignoring.tunnel->tunnel.path_mtu_discovery) << kind;
+    EXPECT_HAS(warnings_of(ignoring), "N.netdev:8: IgnoreDontFragment: has no effect");
+    const auto inheriting = accept(tunnel_with(kind, "DiscoverPathMTU=no"));
+    EXPECT_FALSE(inheriting.tunnel->tunnel.path_mtu_discovery) << kind;
+    EXPECT_EQ(warnings_of(inheriting), "") << kind;
+  }
+  EXPECT_FALSE(tunnel_of("gre", "TTL=64\nDiscoverPathMTU=no").path_mtu_discovery);
+  EXPECT_TRUE(tunnel_of("gre", "TTL=64\nIgnoreDontFragment=yes").ignore_df);
+}
+
+TEST(NetdevTunnel, SitAndIpipKnowNoIgnoreDontFragmentAsTheKernels) {
+  for (const char* kind : {"sit", "ipip"}) {
+    const auto config = accept(tunnel_with(kind, "IgnoreDontFragment=yes"));
+    EXPECT_FALSE(config.tunnel->tunnel.ignore_df) << kind;
+    EXPECT_FALSE(config.tunnel->tunnel.path_mtu_discovery) << kind;
+    EXPECT_HAS(warnings_of(config), "N.netdev:7: IgnoreDontFragment: is no more than DiscoverPathMTU=no");
+  }
+}
+
 TEST(NetdevTunnel, BooleansHaveManySpellings) {
   for (const char* yes : {"1", "yes", "y", "true", "t", "on", "YES", "On"}) {
     EXPECT_TRUE(tunnel_of("gre", "SerializeTunneledPackets=" + std::string(yes)).in_sequence) << yes;

@@ -48,6 +48,7 @@ struct TunnelCounters {
   uint64_t rx_packets = 0, rx_bytes = 0;  // inner packets that were delivered, and their bytes
   uint64_t tx_packets = 0, tx_bytes = 0;  // inner packets that were encapsulated, and their bytes
   uint64_t merged = 0;                    // receives that GRO had merged
+  uint64_t ecn_suspicious = 0;            // receives with ECN marks that no conforming path makes
   uint64_t keepalives_answered = 0, keepalives_sent = 0, keepalives_returned = 0;
   uint64_t icmp_sent = 0;      // errors to inner senders
   uint64_t icmp_received = 0;  // errors about our outer packets

@@ -165,7 +165,9 @@ std::optional<DropReason> Node::Impl::receive(Now now, Tunnel& tunnel, const Rec
   if (loops(*inner, received)) return DropReason::rx_loop;
 
   uint8_t* data = received.bytes.data() + job.payload;
-  if (packet::apply_outer_ecn(data, received.ds).drop) return DropReason::rx_ecn;
+  const packet::EcnVerdict ecn = packet::apply_outer_ecn(data, received.ds);
+  if (ecn.suspicious) ++tunnel.counters.ecn_suspicious;
+  if (ecn.drop) return DropReason::rx_ecn;
   if (tunnel.config.dscp_inherit && received.family == Family::v6) packet::set_dscp(data, received.ds);
   if (tunnel.config.in_sequence) tunnel.next_in_sequence = job.sequence + 1;
 

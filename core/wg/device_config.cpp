@@ -230,6 +230,7 @@ DeviceSnapshot Device::snapshot() const {
     to.tx_bytes = peer->tx_bytes;
     to.rx_bytes = peer->rx_bytes;
     to.tx_fragmented = peer->tx_fragmented;
+    to.ecn_suspicious = peer->ecn_suspicious;
     to.persistent_keepalive_s = peer->timers.persistent_keepalive_s();
     to.allowed_ips = d.allowed_ips.prefixes(peer->id);
   }

@@ -179,7 +179,7 @@ bool Device::Impl::deliver(Peer& peer, const Received& received, ByteSpan plaint
   }
   const size_t length = view->length();
   // RFC 6040 4.2. A verdict to drop is not followed, as in Linux: formats.md 5.4.
-  packet::apply_outer_ecn(plaintext.data(), received.ds);
+  if (packet::apply_outer_ecn(plaintext.data(), received.ds).suspicious) ++peer.ecn_suspicious;
   const uint8_t* source = plaintext.data() + (view->is_v4() ? 12 : 8);
   const size_t source_size = view->is_v4() ? 4 : 16;
   if (!last.address || last.size != source_size || std::memcmp(last.address, source, source_size) != 0) {

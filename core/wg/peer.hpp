@@ -59,8 +59,9 @@ struct Peer {
 
   // Counters as the kernel's (formats.md 6, peers.md 4).
   uint64_t tx_bytes = 0, rx_bytes = 0;
-  uint64_t tx_fragmented = 0;  // data datagrams larger than the path (formats.md 7)
-  WallTime last_handshake;     // {0, 0}: never
+  uint64_t tx_fragmented = 0;   // data datagrams larger than the path (formats.md 7)
+  uint64_t ecn_suspicious = 0;  // received, with marks that no conforming path makes (RFC 6040 4.2)
+  WallTime last_handshake;      // {0, 0}: never
 };
 
 }  // namespace hats::wg

@@ -45,7 +45,8 @@ struct PeerSnapshot {
   uint32_t last_handshake_ns = 0;
   uint64_t tx_bytes = 0;  // UDP payload bytes as the kernel counts them
   uint64_t rx_bytes = 0;
-  uint64_t tx_fragmented = 0;  // datagrams that were larger than the path, and left in fragments
+  uint64_t tx_fragmented = 0;   // datagrams that were larger than the path, and left in fragments
+  uint64_t ecn_suspicious = 0;  // packets received with ECN marks that no conforming path makes
   uint16_t persistent_keepalive_s = 0;
   std::vector<Prefix> allowed_ips;
 };

@@ -205,6 +205,8 @@ TEST_F(DataTest, EcnIsCombinedOnTheWayOutOfTheTunnel) {
     EXPECT_EQ(packet::finish(packet::sum_of(ByteView(v4).first(20))), 0) << "IPv4 header checksum";
     EXPECT_EQ(delivered(1)[1], World::packet6(0, 1, 0, 84, uint8_t(0x48 | result)));
   }
+  // Four of the rows are of no conforming path: Not-ECT that came out marked, and CE below ECT(1).
+  EXPECT_EQ(world.peer(1, 0).ecn_suspicious, 2 * 4U);
 }
 
 TEST_F(DataTest, OuterEcnIsTheInnerOneCeToo) {

@@ -419,7 +419,9 @@ TEST(EncapInboundTest, CongestionMarksFollowRfc6040) {
         const auto outer_ds = static_cast<uint8_t>(0x28 | outer);
         OneTunnel over4, over6(over_v6()), sit(of_kind(Kind::sit)), ipip(of_kind(Kind::ipip));
         OneTunnel& other = v4 ? ipip : sit;
+        const bool suspicious = inner == 0 ? outer != 0 : inner == 3 && outer == 1;
         const auto check = [&](OneTunnel& t, const std::vector<testing::Delivered>& out) {
+          EXPECT_EQ(t.status().counters.ecn_suspicious, suspicious ? 1u : 0u) << inner << " " << outer;
           if (kTable[inner][outer] == kDrop) return expect_drop(t, DropReason::rx_ecn, out);
           s.tos = static_cast<uint8_t>(0xb8 | kTable[inner][outer]);
           ASSERT_EQ(out.size(), 1u);

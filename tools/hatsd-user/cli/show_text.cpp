@@ -59,6 +59,14 @@ std::string drop_text(const std::string& name) {
   return name;
 }
 
+/// Of a peer, or of an unencrypted tunnel.
+std::string ecn_text(const json& counters) {
+  const auto suspicious = counters.value("ecn_suspicious", uint64_t{0});
+  return suspicious == 0
+             ? ""
+             : fmt::format("  ECN: {} packets with marks that no router should make\n", suspicious);
+}
+
 std::string peer_text(const json& peer, int64_t now_s, uint32_t mtu) {
   std::string out = fmt::format("\npeer: {}\n", peer.value("public_key", ""));
   if (peer.value("has_preshared_key", false)) out += "  preshared key: (hidden)\n";
@@ -90,6 +98,7 @@ std::string peer_text(const json& peer, int64_t now_s, uint32_t mtu) {
   if (const auto fragmented = peer.value("tx_fragmented", uint64_t{0}); fragmented > 0) {
     out += fmt::format("  sent in fragments: {} datagrams larger than the path\n", fragmented);
   }
+  out += ecn_text(peer);
   if (const auto keepalive = peer.value("persistent_keepalive", 0); keepalive > 0) {
     out += "  persistent keepalive: every " + duration_text(keepalive) + '\n';
   }
@@ -144,6 +153,7 @@ std::string tunnel_text(const json& status) {
   if (const auto merged = status.value("merged_receives", 0); merged > 0) {
     out += fmt::format("  merged by the host's GRO: {} receives\n", merged);
   }
+  out += ecn_text(status);
   if (status["last_drop"].is_object()) {
     constexpr int64_t kMsPerSecond = 1'000;
     out += fmt::format("  last drop: {}, {} ago\n", status["last_drop"].value("text", ""),

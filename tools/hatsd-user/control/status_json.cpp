@@ -24,6 +24,7 @@ json peer_json(const wg::PeerSnapshot& peer, const wg::PeerStatus& status, const
               {"rx_bytes", peer.rx_bytes},
               {"tx_bytes", peer.tx_bytes},
               {"tx_fragmented", peer.tx_fragmented},
+              {"ecn_suspicious", peer.ecn_suspicious},
               {"persistent_keepalive", peer.persistent_keepalive_s}};
   json allowed = json::array();
   for (const Prefix& prefix : peer.allowed_ips) allowed.push_back(prefix.text());

@@ -79,6 +79,7 @@ json encap_status_json(const EncapStatus& status) {
             {"sent", status.counters.icmp_sent},
             {"received", counters.icmp_received}}},
           {"merged_receives", counters.merged},
+          {"ecn_suspicious", counters.ecn_suspicious},
           {"drops", drops_json(status)},
           {"last_drop", last_drop_json(status)},
           {"last_send_error", status.counters.last_send_error},

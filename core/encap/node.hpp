@@ -96,9 +96,11 @@ class Node {
   /// Fills in GRE checksums. Pure; any thread.
   static void work(OutboundBatch& batch) noexcept;
   void commit_outbound(Now now, OutboundBatch& batch) noexcept;
-  /// The kernel refused an outer packet as larger than the route (EMSGSIZE): the caller looks the path up
-  /// again, calls set_path(), and then this; the inner sender is told here if the packet may not be
-  /// fragmented. `inner_headers`: as much of the inner packet as is at hand.
+  /// The kernel refused an outer packet as larger than the route (EMSGSIZE). The inner sender is told the
+  /// size that the path as set leaves, if the packet is larger than that and may not be fragmented. Where the
+  /// path is narrower than what set_path() has said, the caller has yet to look it up: until it calls
+  /// set_path(), such refusals are counted and nobody is told; the sender repeats the packet.
+  /// `inner_headers`: as much of the inner packet as is at hand.
   void send_refused(Now now, TunnelId tunnel, ByteView inner_headers, uint32_t inner_size);
 
   /// The kernel did not send an outer packet for another reason (no route, a filter): it counts as sent no

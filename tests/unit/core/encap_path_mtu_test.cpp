@@ -240,16 +240,24 @@ TEST(EncapPathMtuTest, ErrorsOfATunnelThatIsGoneAreNotSent) {
 
 // ---- EMSGSIZE ----
 
-TEST(EncapPathMtuTest, ASenderWhosePacketTheKernelRefusedIsToldTheRoutesMtu) {
-  PathTunnel t(TunnelConfig{});
+TEST(EncapPathMtuTest, ASenderWhosePacketTheKernelRefusedIsToldOnceTheNarrowerPathIsKnown) {
+  PathTunnel t(TunnelConfig{}, 1'500);
   const Bytes inner = inner_of(true, 1'476);
   expect_sent(t, inner, SendMode::dont_fragment);
-  t.node.set_path(t.now, t.tunnel, {1'400, {}});
   t.node.send_refused(t.now, t.tunnel, inner, 1'476);
   EXPECT_EQ(t.drops(DropReason::tx_too_big), 1u);
   EXPECT_EQ(t.status().counters.tx_packets, 0u);
   EXPECT_EQ(t.status().counters.tx_bytes, 0u);
-  const auto told = errors(t);
+  EXPECT_TRUE(errors(t).empty()) << "by the path as set, it fits";
+  // One that was under way when the path became known; later ones are not sent at all.
+  t.node.set_path(t.now, t.tunnel, {1'400, {}});
+  t.node.send_refused(t.now, t.tunnel, inner, 1'476);
+  EXPECT_EQ(t.drops(DropReason::tx_too_big), 2u);
+  auto told = errors(t);
+  ASSERT_EQ(told.size(), 1u);
+  expect_error(told[0], 3, 4, 1'376, inner);
+  send(t, {inner});
+  told = errors(t);
   ASSERT_EQ(told.size(), 1u);
   expect_error(told[0], 3, 4, 1'376, inner);
 }

@@ -92,6 +92,31 @@ TEST(CommandLineTest, AnOptionOverridesTheEnvironmentAndABadValueOfEitherIsRefus
   EXPECT_NE(parsed.text.find("HATSD_AEAD"), std::string::npos);
 }
 
+TEST(CommandLineTest, AnEmptyValueIsRefusedAndDoesNotTakeTheNextWord) {
+  const std::pair<std::string, std::string> right[] = {{"--io", "auto, uring or epoll"},
+                                                       {"--tun-offload", "auto or off"},
+                                                       {"--workers", "from 1 to 64"},
+                                                       {"--memory", "from 2 to 4096"},
+                                                       {"--log-level", "silent, error, warning"}};
+  for (const auto& [option, values] : right) {
+    const std::string joined = option + "=";
+    for (const auto& refused :
+         {parse({"up", option.c_str(), "", "a.conf"}), parse({"up", joined.c_str(), "a.conf"})}) {
+      EXPECT_FALSE(refused.run) << option;
+      EXPECT_EQ(refused.exit_code, 2) << option;
+      EXPECT_TRUE(refused.text.starts_with("hatsd-user: " + option + ": '' is not possible")) << refused.text;
+      EXPECT_NE(refused.text.find(values), std::string::npos) << refused.text;
+    }
+  }
+  for (const char* option : {"--seconds=", "--rounds="}) {
+    const auto refused = parse({"bench", option});
+    EXPECT_EQ(refused.exit_code, 2);
+    EXPECT_NE(refused.text.find("nothing follows the '='"), std::string::npos) << refused.text;
+  }
+  EXPECT_EQ(parse({"bench", "--seconds", ""}).exit_code, 2);
+  EXPECT_TRUE(parse({"tunnel", "add", "--io="}).run) << "its words are its own";
+}
+
 TEST(CommandLineTest, RealtimeAndMemoryHaveAnOptionAndAVariableEach) {
   EXPECT_FALSE(parse({"up", "a.conf"}).line.settings.realtime);
   EXPECT_EQ(parse({"up", "a.conf"}).line.settings.memory_mib, 0U);

@@ -4,10 +4,12 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <span>
 #include <sstream>
 
 #include "tools/hatsd-user/cli/commands.hpp"
@@ -30,22 +32,55 @@ constexpr const char* kEnvironment =
     "HATSD_AEAD=auto|sodium|ipsec-mb chooses the cipher's implementation.\n"
     "An interface that is named like a command needs `--` before it. See hatsd-user(8).";
 
-/// Options of `up` as words, applied on top of the environment's.
-struct UpOptions {
-  std::string io, tun_offload, workers, memory, log_level;
-  bool realtime = false;
+/// An option of `up` with a value, on top of the environment's.
+struct UpOption {
+  const char* setting;  // its name for apply_setting()
+  const char* help;
+  std::string text{};
+  CLI::Option* option = nullptr;
 };
 
-AppResult<void> apply_options(Settings& settings, const UpOptions& options) {
-  const std::string realtime = options.realtime ? "on" : "";
-  const std::pair<const char*, const std::string&> given[] = {
-      {"io", options.io},           {"tun-offload", options.tun_offload},
-      {"workers", options.workers}, {"memory", options.memory},
-      {"realtime", realtime},       {"log-level", options.log_level}};
-  for (const auto& [name, text] : given) {
-    if (text.empty()) continue;
-    if (auto applied = apply_setting(settings, name, text, std::string("--") + name); !applied)
-      return applied;
+using UpOptions = std::array<UpOption, 5>;
+
+UpOptions up_options() {
+  return {{{"io", "Packet loop: auto, uring, epoll"},
+           {"tun-offload", "Segmentation offload of TUN: auto, off"},
+           {"workers", "Threads that carry packets (1-64)"},
+           {"memory", "MiB for packets at the most, all workers together"},
+           {"log-level", "silent, error, warning, info, debug (or verbose)"}}};
+}
+
+AppResult<void> apply_options(Settings& settings, const UpOptions& options, bool realtime) {
+  for (const UpOption& given : options) {
+    if (given.option->count() == 0) continue;
+    if (auto done = apply_setting(settings, given.setting, given.text, std::string("--") + given.setting);
+        !done)
+      return done;
+  }
+  if (realtime) settings.realtime = true;
+  return {};
+}
+
+/// `--option=` with nothing behind it: the parser would take the next word for the value.
+AppResult<void> check_values_are_there(std::span<const char* const> words, const CLI::App& app,
+                                       const UpOptions& options) {
+  const auto is_command = [](std::string_view word) { return !word.starts_with('-'); };
+  const auto first = std::ranges::find_if(words, is_command);
+  const bool is_tunnel = first != words.end() && std::string_view(*first) == "tunnel";
+  for (const std::string_view word : is_tunnel ? std::span(words.begin(), first) : words) {
+    if (word == "--") break;
+    if (!word.starts_with("--") || !word.ends_with('=')) continue;
+    const std::string option(word.substr(0, word.size() - 1));
+    for (const UpOption& known : options) {
+      Settings scratch;
+      if (option.substr(2) != known.setting) continue;
+      if (auto refused = apply_setting(scratch, known.setting, "", option); !refused) return refused;
+    }
+    for (const CLI::App* command : app.get_subcommands({})) {
+      if (command->get_option_no_throw(option) != nullptr)
+        return fail(option + ": nothing follows the '='; see hatsd-user " + command->get_name() + " --help",
+                    kExitUsage);
+    }
   }
   return {};
 }
@@ -95,7 +130,8 @@ ParsedCommandLine refused(const AppError& error) {
 ParsedCommandLine parse_command_line(int argc, const char* const* argv, Environment environment) {
   ParsedCommandLine out;
   CommandLine& line = out.line;
-  UpOptions options;
+  UpOptions options = up_options();
+  bool realtime = false;
   bool foreground = false;
 
   CLI::App app(kDescription, "hatsd-user");
@@ -108,12 +144,9 @@ ParsedCommandLine parse_command_line(int argc, const char* const* argv, Environm
 
   CLI::App* up = app.add_subcommand("up", "Bring interfaces up from their files, all or none");
   up->add_flag("-f,--foreground", foreground, "Stay in the foreground, log to standard error");
-  up->add_option("--io", options.io, "Packet loop: auto, uring, epoll");
-  up->add_option("--tun-offload", options.tun_offload, "Segmentation offload of TUN: auto, off");
-  up->add_option("--workers", options.workers, "Threads that carry packets");
-  up->add_flag("--realtime", options.realtime, "Packets go first (SCHED_FIFO): lower latency under load");
-  up->add_option("--memory", options.memory, "MiB for packets at the most, all workers together");
-  up->add_option("--log-level", options.log_level, "silent, error, warning, info, debug");
+  for (UpOption& one : options)
+    one.option = up->add_option(std::string("--") + one.setting, one.text, one.help);
+  up->add_flag("--realtime", realtime, "Packets go first (SCHED_FIFO): lower latency under load");
   up->add_option("CONFIG", line.names,
                  "A file (NAME.conf, *.netdev, *.yaml), or the NAME of an interface to look up")
       ->required();
@@ -124,13 +157,15 @@ ParsedCommandLine parse_command_line(int argc, const char* const* argv, Environm
 
   CLI::App* show = app.add_subcommand("show", "Tell how interfaces are");
   show->add_flag("--json", line.json, "As JSON");
-  show->add_option("NAME", line.names, "Interfaces; all if none is given");
+  show->add_option("NAME", line.names, "Interfaces (or their files); all if none is given");
 
   CLI::App* check = app.add_subcommand("check", "Read files, explain them, bring nothing up");
   check->add_option("CONFIG", line.names, "As for up")->required();
 
   CLI::App* reload = app.add_subcommand("reload", "Apply a changed file without dropping sessions");
-  reload->add_option("NAME", line.names, "The interface")->required()->expected(1);
+  reload->add_option("NAME", line.names, "The interface (or its file; all tunnels of a netplan file)")
+      ->required()
+      ->expected(1);
 
   CLI::App* genkey = app.add_subcommand("genkey", "Write a new private key");
   CLI::App* genpsk = app.add_subcommand("genpsk", "Write a new preshared key");
@@ -146,6 +181,9 @@ ParsedCommandLine parse_command_line(int argc, const char* const* argv, Environm
       ->check(CLI::Range(0.2, 60.0));
   bench->add_option("--rounds", line.bench.tunnels.rounds, "Of all variants (3)")->check(CLI::Range(1, 100));
 
+  const auto words = std::span(argv, static_cast<size_t>(argc)).subspan(argc > 0 ? 1 : 0);
+  if (auto complete = check_values_are_there(words, app, options); !complete)
+    return refused(complete.error());
   try {
     app.parse(argc, argv);
   } catch (const CLI::ExtrasError& error) {
@@ -163,7 +201,8 @@ ParsedCommandLine parse_command_line(int argc, const char* const* argv, Environm
   auto settings = settings_from_environment(environment);
   if (!settings) return refused(settings.error());
   line.settings = *settings;
-  if (auto applied = apply_options(line.settings, options); !applied) return refused(applied.error());
+  if (auto applied = apply_options(line.settings, options, realtime); !applied)
+    return refused(applied.error());
   line.settings.foreground = foreground;
 
   if (tunnel->parsed()) {

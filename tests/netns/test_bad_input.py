@@ -79,7 +79,9 @@ def test_a_busy_port_is_named():
         host = world.host("solo")
         host.start("socat -u UDP4-LISTEN:51821 /dev/null")
         until(lambda: ":51821" in host.out("ss -Hnul"), what="the port is taken")
-        refused(host, world.file("wgx.conf", wg_quick_file(Keys(), "10.9.0.1/24", 51821, Keys())), 1, "51821", "in use")
+        path = world.file("wgx.conf", wg_quick_file(Keys(), "10.9.0.1/24", 51821, Keys()))
+        said = refused(host, path, 1, "51821", "in use")
+        assert said.startswith(f"hatsd-user: {path}:3: ListenPort: "), said
 
 
 def test_a_missing_tun_device_names_the_remedy():

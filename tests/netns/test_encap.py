@@ -265,6 +265,8 @@ def test_a_keepalive_that_is_not_answered_takes_the_carrier():
         flags = lambda: pair.left.out("ip link show tl")
         until(lambda: status(pair.left, "tl")["keepalives"]["returned"] > 0, what="a keepalive comes back")
         assert "LOWER_UP" in flags(), flags()
+        shown = pair.left.out([HATSD, "show", "tl"])
+        assert "  keepalive: every 1 second, the carrier goes after 2 without an answer\n" in shown, shown
         pair.right.run("ip link set eth0 down")
         until(lambda: "NO-CARRIER" in flags(), what="the carrier goes")
         pair.right.run("ip link set eth0 up")

@@ -142,6 +142,10 @@ std::string tunnel_text(const json& status) {
                   bytes_text(status.value("tx_bytes", uint64_t{0})), status.value("tx_packets", uint64_t{0}));
   const json& keepalives = status["keepalives"];
   if (tunnel.keepalive.interval_s > 0 || keepalives.value("answered", 0) > 0) {
+    if (tunnel.keepalive.interval_s > 0) {
+      out += fmt::format("  keepalive: every {}, the carrier goes after {} without an answer\n",
+                         duration_text(tunnel.keepalive.interval_s), tunnel.keepalive.retries);
+    }
     out += fmt::format("  keepalives: {} sent, {} came back, {} answered\n", keepalives.value("sent", 0),
                        keepalives.value("returned", 0), keepalives.value("answered", 0));
   }

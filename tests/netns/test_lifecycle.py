@@ -147,6 +147,56 @@ def test_up_with_several_files_is_all_or_nothing():
         assert gone(pair.left, "wgx") and not gone(pair.left, "wgl")
 
 
+def test_check_refuses_files_that_cannot_be_up_together_as_up_does():
+    with World() as world:
+        host = world.host("solo")
+        first = world.file("wgl.conf", wg_quick_file(Keys(), "10.8.0.1/24", 51821, Keys()))
+        same_port = world.file("wgx.conf", wg_quick_file(Keys(), "10.8.1.1/24", 51821, Keys()))
+        gre = "[NetDev]\nName = {}\nKind = gre\n[Tunnel]\nLocal = 192.0.2.1\nRemote = 192.0.2.2\n"
+        one, other = (world.file(f"10-{name}.netdev", gre.format(name)) for name in ("gre1", "gre2"))
+        for files in ((first, same_port), (first, first), (one, other)):
+            up, check = (host.hatsd(command, *files, check=False) for command in ("up", "check"))
+            assert up.returncode == 2 and check.returncode == 2, (up, check)
+            assert up.stderr.splitlines()[-1] in check.stderr, (up.stderr, check.stderr)
+        assert host.hatsd("check", first, one).stderr == ""
+
+
+def test_check_tells_of_a_port_that_another_has_but_not_of_the_interfaces_own():
+    with World() as world:
+        pair = Pair(world, start=False)
+        word = "warning: " + pair.left_file + ":3: ListenPort: another socket has UDP port 51821 now"
+        assert word not in pair.left.hatsd("check", pair.left_file).stdout
+        for listen in ("udp4-recv:51821", "udp6-recv:51821,ipv6only=1"):
+            stranger = pair.left.start(["socat", "-u", listen, "-"])
+            until(lambda: ":51821" in pair.left.out("ss -Hnul"), what="a stranger has the port")
+            assert word in pair.left.hatsd("check", pair.left_file).stdout, listen
+            stranger.terminate()
+            until(lambda: ":51821" not in pair.left.out("ss -Hnul"), what="the port is free")
+        pair.left.hatsd("up", pair.left_file)
+        assert word not in pair.left.hatsd("check", pair.left_file).stdout, "reload keeps it"
+
+
+def test_a_netplan_file_means_all_its_tunnels_to_every_command():
+    with World() as world:
+        host = world.host("solo")
+        tunnel = "    {}:\n      mode: gre\n      local: 192.0.2.1\n      remote: 192.0.2.{}\n      ttl: 255\n"
+        text = "network:\n  version: 2\n  tunnels:\n" + tunnel.format("gre1", 2) + tunnel.format("gre2", 3)
+        path = world.file("two.yaml", text)
+        host.hatsd("up", path)
+        shown = host.out([HATSD, "show", path])
+        assert "interface: gre1" in shown and "interface: gre2" in shown, shown
+        world.file("two.yaml", text.replace("ttl: 255", "ttl: 9"))
+        host.hatsd("reload", path)
+        shown = host.out([HATSD, "show", path])
+        assert shown.count("ttl 9") == 2, shown
+        host.hatsd("down", path)
+        assert gone(host, "gre1") and gone(host, "gre2")
+        done = host.hatsd("down", path, check=False)
+        assert done.returncode == 1 and "gre1: hatsd-user has no such" in done.stderr and "gre2: " in done.stderr, done
+        done = host.hatsd("down", "/nowhere/x.yaml", check=False)
+        assert done.returncode == 2 and "/nowhere/x.yaml:1: " in done.stderr, done
+
+
 def test_systemd_is_told_when_it_is_ready():
     with World() as world:
         pair = Pair(world, start=False)

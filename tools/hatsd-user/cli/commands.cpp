@@ -41,20 +41,6 @@ namespace {
 
 // ---- up, bare NAME ----
 
-/// Two files cannot both be brought up: the same interface, or one port for both.
-AppResult<void> check_pair(const InterfaceFile& earlier, const InterfaceFile& file) {
-  if (earlier.name == file.name) {
-    return fail(file.path + ":1: " + earlier.path + " is the same interface; give one of them", kExitUsage);
-  }
-  const auto& port = file.config.listen_port;
-  if (port.value_or(0) == 0 || port != earlier.config.listen_port) return {};
-  const ConfigError fault{.line = file.config.listen_port_line,
-                          .key = "ListenPort",
-                          .message = std::to_string(*port) + " is also that of " + earlier.path +
-                                     "; each interface needs a port of its own"};
-  return fail(fault.text(file.path), kExitUsage);
-}
-
 int run_up(const CommandLine& line) {
   std::vector<InterfaceFile> files;
   std::vector<std::string> warnings;
@@ -62,10 +48,8 @@ int run_up(const CommandLine& line) {
     auto loaded = load_config(word, warnings);
     if (!loaded) return complain(loaded.error());
     for (InterfaceFile& file : *loaded) {
-      for (const InterfaceFile& other : files) {
-        if (auto fits = check_pair(other, file); !fits) return complain(fits.error());
-      }
-      if (auto free = check_wire_is_free(file, files); !free) return complain(free.error());
+      if (auto fits = check_beside(file, files); !fits) return complain(fits.error());
+      if (auto free = check_wire_is_free(file); !free) return complain(free.error());
       files.push_back(std::move(file));
     }
   }
@@ -123,8 +107,9 @@ int run_down(const CommandLine& line) {
   const auto note = [&](const AppResult<void>& done) {
     if (!done) code = complain(done.error());
   };
-  for (const std::string& word : line.names) {
-    const std::string name = interface_of(word);
+  const auto names = interfaces_of(line.names);
+  if (!names) return complain(names.error());
+  for (const std::string& name : *names) {
     const auto found = live_interfaces(name);
     if (!found) return complain(found.error());
     const LiveInterface* live = find_interface(*found, name);
@@ -151,8 +136,9 @@ void tell_left_behind(const std::vector<std::string>& names) {
 int run_show(const CommandLine& line) {
   std::vector<LiveInterface> wanted;
   int code = 0;
-  for (const std::string& word : line.names) {
-    const std::string name = interface_of(word);
+  const auto names = interfaces_of(line.names);
+  if (!names) return complain(names.error());
+  for (const std::string& name : *names) {
     const auto found = live_interfaces(name);
     if (!found) return complain(found.error());
     if (const LiveInterface* live = find_interface(*found, name)) {
@@ -166,7 +152,7 @@ int run_show(const CommandLine& line) {
     if (!all) return complain(all.error());
     wanted = std::move(*all);
   }
-  tell_left_behind(line.names);
+  tell_left_behind(*names);
   if (line.json) {
     json out = {{"interfaces", json::array()}};
     for (LiveInterface& live : wanted) out["interfaces"].push_back(std::move(live.status));
@@ -181,8 +167,7 @@ int run_show(const CommandLine& line) {
   return code;
 }
 
-int run_reload(const CommandLine& line) {
-  const std::string name = interface_of(line.names.front());
+int reload(const std::string& name) {
   const auto found = live_interfaces(name);
   if (!found) return complain(found.error());
   const LiveInterface* live = find_interface(*found, name);
@@ -210,6 +195,16 @@ int run_reload(const CommandLine& line) {
   return 0;
 }
 
+int run_reload(const CommandLine& line) {
+  const auto names = interfaces_of(line.names);
+  if (!names) return complain(names.error());
+  int code = 0;
+  for (const std::string& name : *names) {
+    if (const int failed = reload(name); failed != 0) code = failed;
+  }
+  return code;
+}
+
 // ---- check ----
 
 int run_check(const CommandLine& line) {
@@ -226,7 +221,8 @@ int run_check(const CommandLine& line) {
     }
     for (InterfaceFile& file : *files) {
       std::cout << std::exchange(separator, "\n");
-      for (const std::string& text : collisions(file, before)) std::cout << "warning: " << text << '\n';
+      if (auto fits = check_beside(file, before); !fits) code = complain(fits.error());
+      for (const std::string& text : collisions(file)) std::cout << "warning: " << text << '\n';
       for (const std::string& path : file.secret_paths()) {
         for (const std::string& warning : file_guard(path)) std::cout << "warning: " << warning << '\n';
       }

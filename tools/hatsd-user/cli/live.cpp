@@ -8,12 +8,16 @@
 #include <thread>
 
 #include "core/config/netdev.hpp"
+#include "core/config/netplan.hpp"
 #include "core/config/text.hpp"
+#include "tools/hatsd-user/cli/netplan_files.hpp"
 #include "tools/hatsd-user/control/local_socket.hpp"
 #include "tools/hatsd-user/control/tunnel_json.hpp"
 #include "tools/hatsd-user/daemon/local_host.hpp"
 #include "tools/hatsd-user/quick/atomic_file.hpp"
 #include "tools/hatsd-user/quick/host_setup.hpp"
+#include "tools/hatsd-user/quick/service_port.hpp"
+#include "transport/udp_socket.hpp"
 #include "tun/link.hpp"
 
 namespace hats::app {
@@ -76,6 +80,58 @@ AppError alike(const InterfaceFile& file, const std::string& other) {
   return {file.path.empty() ? fault.message : fault.text(path), kExitUsage};
 }
 
+AppError port_fault(const InterfaceFile& file, const std::string& message) {
+  const ConfigError fault{.line = file.config.listen_port_line, .key = "ListenPort", .message = message};
+  return {fault.text(file.path), kExitUsage};
+}
+
+/// Two files cannot both be brought up: the same interface, one port for both, tunnels that are one on the
+/// wire.
+AppResult<void> check_pair(const InterfaceFile& earlier, const InterfaceFile& file) {
+  if (earlier.name == file.name) {
+    return fail(file.path + ":1: " + earlier.path + " is the same interface; give one of them", kExitUsage);
+  }
+  if (earlier.config.tunnel && file.config.tunnel &&
+      encap::alike_on_the_wire(on_the_wire(earlier), on_the_wire(file))) {
+    return std::unexpected(alike(file, earlier.name));
+  }
+  const auto& port = file.config.listen_port;
+  if (port.value_or(0) == 0 || port != earlier.config.listen_port) return {};
+  return std::unexpected(port_fault(file, std::to_string(*port) + " is also that of " + earlier.path +
+                                              "; each interface needs a port of its own"));
+}
+
+/// That another socket has the file's port now. The file's own interface may have it: reload keeps it.
+std::optional<std::string> taken_port_text(const InterfaceFile& file, bool link_exists) {
+  const config::InterfaceConfig& config = file.config;
+  const uint16_t port = config.listen_service.empty() ? config.listen_port.value_or(0)
+                                                      : service_port(config.listen_service).value_or(0);
+  if (port == 0) return std::nullopt;
+  const auto all = live_interfaces(file.name);
+  const LiveInterface* live = all ? find_interface(*all, file.name) : nullptr;
+  if (live == nullptr && link_exists) return std::nullopt;  // who serves it, and by what port, is not known
+  if (live != nullptr && live->status.value("up", false) && live->status.value("listen_port", 0) == port)
+    return std::nullopt;
+  const auto sockets = transport::open_udp(port, 0);
+  if (sockets || sockets.error() != EADDRINUSE) return std::nullopt;
+  const std::string number = std::to_string(port);
+  return port_fault(file, "another socket has UDP port " + number + " now (`ss -ulnp sport = :" + number +
+                              "` shows whose); end that, or choose another")
+      .message;
+}
+
+/// The interface that a word which is no netplan file means.
+std::string interface_of(const std::string& word) {
+  const size_t slash = word.rfind('/');
+  std::string name = slash == std::string::npos ? word : word.substr(slash + 1);
+  if (name.ends_with(".conf")) return name.substr(0, name.size() - 5);
+  if (name.ends_with(".netdev")) {
+    const auto text = read_whole_file(word);
+    if (const auto named = text ? config::netdev_name(*text) : std::nullopt) return *named;
+  }
+  return name;
+}
+
 /// That a link has the name, and who serves it.
 std::string taken_text(const std::string& name) {
   std::string text = name + ": the interface exists already";
@@ -92,10 +148,23 @@ std::string taken_text(const std::string& name) {
 
 }  // namespace
 
-std::vector<std::string> collisions(const InterfaceFile& file, const std::vector<InterfaceFile>& before) {
-  if (link_exists(file.name)) return {taken_text(file.name)};  // maybe by this very file
-  const auto free = check_wire_is_free(file, before);
-  return free ? std::vector<std::string>{} : std::vector{free.error().message};
+AppResult<void> check_beside(const InterfaceFile& file, const std::vector<InterfaceFile>& before) {
+  for (const InterfaceFile& other : before) {
+    if (auto fits = check_pair(other, file); !fits) return fits;
+  }
+  return {};
+}
+
+std::vector<std::string> collisions(const InterfaceFile& file) {
+  std::vector<std::string> out;
+  const bool exists = link_exists(file.name);
+  if (auto port = taken_port_text(file, exists)) out.push_back(std::move(*port));
+  if (exists) {
+    out.push_back(taken_text(file.name));  // maybe by this very file
+  } else if (const auto free = check_wire_is_free(file); !free) {
+    out.push_back(free.error().message);
+  }
+  return out;
 }
 
 int complain(const AppError& error) {
@@ -129,14 +198,8 @@ AppResult<std::optional<std::string>> survey_for_tunnel(const InterfaceFile& fil
   return accepts;
 }
 
-AppResult<void> check_wire_is_free(const InterfaceFile& file, const std::vector<InterfaceFile>& before) {
+AppResult<void> check_wire_is_free(const InterfaceFile& file) {
   if (!file.config.tunnel) return {};
-  const encap::TunnelConfig tunnel = on_the_wire(file);
-  for (const InterfaceFile& other : before) {
-    if (other.config.tunnel && encap::alike_on_the_wire(on_the_wire(other), tunnel)) {
-      return std::unexpected(alike(file, other.name));
-    }
-  }
   if (auto free = survey_for_tunnel(file); !free) return std::unexpected(free.error());
   return {};
 }
@@ -158,15 +221,21 @@ AppResult<void> clean_up_after(const std::string& name) {
   return {};
 }
 
-std::string interface_of(const std::string& word) {
-  const size_t slash = word.rfind('/');
-  std::string name = slash == std::string::npos ? word : word.substr(slash + 1);
-  if (name.ends_with(".conf")) return name.substr(0, name.size() - 5);
-  if (name.ends_with(".netdev")) {
-    const auto text = read_whole_file(word);
-    if (const auto named = text ? config::netdev_name(*text) : std::nullopt) return *named;
+AppResult<std::vector<std::string>> interfaces_of(const std::vector<std::string>& words) {
+  std::vector<std::string> out;
+  for (const std::string& word : words) {
+    if (!word.ends_with(".yaml")) {
+      out.push_back(interface_of(word));
+      continue;
+    }
+    const auto netplan = load_netplan_file(word);
+    if (!netplan) return std::unexpected(netplan.error());
+    const auto names = config::netplan_tunnel_names(netplan->sources);
+    if (!names) return fail(names.error().text(word), kExitUsage);
+    if (names->empty()) return fail(word + ":1: tunnels: the file has none", kExitUsage);
+    out.insert(out.end(), names->begin(), names->end());
   }
-  return name;
+  return out;
 }
 
 }  // namespace hats::app

@@ -22,14 +22,17 @@ int complain(const AppError& error);
 /// there is one. Error: a tunnel of theirs is alike on the wire.
 [[nodiscard]] AppResult<std::optional<std::string>> survey_for_tunnel(const InterfaceFile& file);
 
-/// No tunnel of a running process, nor of `before`, is alike on the wire to that of `file`.
-[[nodiscard]] AppResult<void> check_wire_is_free(const InterfaceFile& file,
-                                                 const std::vector<InterfaceFile>& before);
+/// The file can be up together with those before it: none is the same interface, has its port, or a tunnel
+/// that is alike on the wire.
+[[nodiscard]] AppResult<void> check_beside(const InterfaceFile& file,
+                                           const std::vector<InterfaceFile>& before);
 
-/// What would keep `up` of the file from its work now: the name is taken, or the tunnel is one on the wire
-/// with that of a running process or of `before`. For `check`: nothing is changed.
-[[nodiscard]] std::vector<std::string> collisions(const InterfaceFile& file,
-                                                  const std::vector<InterfaceFile>& before);
+/// No tunnel of a running process is alike on the wire to that of `file`.
+[[nodiscard]] AppResult<void> check_wire_is_free(const InterfaceFile& file);
+
+/// What would keep `up` of the file from its work now: the name or the port is taken, or the tunnel is one on
+/// the wire with that of a running process. For `check`: nothing is changed.
+[[nodiscard]] std::vector<std::string> collisions(const InterfaceFile& file);
 
 /// Ends the interface and waits until its link is gone.
 [[nodiscard]] AppResult<void> take_down(const LiveInterface& live);
@@ -37,7 +40,8 @@ int complain(const AppError& error);
 /// Undoes what an interface that nobody serves any more has left; an error if there is nothing of it.
 [[nodiscard]] AppResult<void> clean_up_after(const std::string& name);
 
-/// "NAME" of "NAME", "NAME.conf", "/path/10-NAME.netdev" (the file is read for its Name=).
-[[nodiscard]] std::string interface_of(const std::string& word);
+/// "NAME" of "NAME", "NAME.conf", "/path/10-NAME.netdev" (the file is read for its Name=), and all tunnels of
+/// a netplan file. Error: a netplan file that cannot be read.
+[[nodiscard]] AppResult<std::vector<std::string>> interfaces_of(const std::vector<std::string>& words);
 
 }  // namespace hats::app

@@ -244,6 +244,51 @@ def test_an_underlay_that_shrinks_is_noticed():
             pair.left.ping(address, 2, 1400 - 48 - added + 30, options=("-M", "dont"))
 
 
+def test_an_mtu_beyond_the_path_is_warned_of_until_it_fits():
+    for _, words, ends, _, added in KINDS[:2] + KINDS[3:5]:
+        with World() as world:
+            pair = Encap(world, words, ends)
+
+            def warned(mtu, path):
+                wanted = [] if mtu + added <= path else [
+                    f"mtu {mtu} needs {mtu + added}-byte packets on a {path}-byte path; {path - added} avoids fragmentation"]
+                until(lambda: [text for text in status(pair.left, "tl")["warnings"] if "needs" in text] == wanted,
+                      what=f"{words}: {wanted} and not {status(pair.left, 'tl')['warnings']}")
+            warned(pair.mtu(), 1500)
+            pair.left.run("ip link set tl mtu 1490")
+            warned(1490, 1500)
+            pair.left.run(f"ip link set tl mtu {1500 - added}")
+            warned(1500 - added, 1500)
+            pair.left.run("ip link set eth0 mtu 1400")
+            warned(1500 - added, 1400)
+            pair.left.run(f"ip route add {ends[1]}/{128 if ':' in ends[1] else 32} dev eth0 mtu 1350")
+            warned(1500 - added, 1350)
+            pair.left.run(f"ip link set tl mtu {1350 - added}")
+            warned(1350 - added, 1350)
+            pair.left.run("ip link set tl down")
+            pair.left.run("ip link set tl mtu 1490")
+            warned(0, 1500)
+            pair.left.run("ip link set tl up")
+            warned(1490, 1350)
+
+
+def test_a_change_of_the_tunnel_is_held_against_the_path_with_the_mtu_that_follows_it():
+    with World() as world:
+        pair = Encap(world, "mode gre ttl 255")
+        pair.left.hatsd("tunnel", "change", "tl", "key", "7")
+        until(lambda: pair.mtu() == 1472, what="the MTU follows")
+        assert [text for text in status(pair.left, "tl")["warnings"] if "needs" in text] == []
+        pair.left.run("ip link set tl mtu 1476")
+        told = lambda: [text for text in status(pair.left, "tl")["warnings"] if "needs" in text]
+        until(lambda: told() == ["mtu 1476 needs 1504-byte packets on a 1500-byte path; 1472 avoids fragmentation"],
+              what="a warning")
+        # the path of another remote may be another one
+        pair.left.run("ip route add 198.51.100.9/32 via 192.0.2.2 dev eth0 mtu 1300")
+        pair.left.hatsd("tunnel", "change", "tl", "remote", "198.51.100.9")
+        assert told() == ["mtu 1476 needs 1504-byte packets on a 1300-byte path; 1272 avoids fragmentation, but is too "
+                          "small for IPv6 in the tunnel"], told()
+
+
 def test_a_router_that_knows_no_way_makes_inner_senders_hear_of_it():
     for name, words, _, families, _ in KINDS[:1] + KINDS[4:]:
         with World() as world:

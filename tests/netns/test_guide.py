@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Every file and command of the peering guide, taken from its text with the placeholders filled, as it stands."""
+import json
 import os
 import time
 
@@ -264,6 +265,34 @@ def test_what_the_guide_says_of_mtu_is_applied_and_checked():
         assert "1472" in said and "1476" in said and "24" in said, said
         sides.left.hatsd("up", "hatsl")
         assert sides.left.out("cat /sys/class/net/hatsl/mtu") == "1472"
+
+
+def warnings(host, name):
+    shown = json.loads(host.out([HATSD, "show", "--json", name]))["interfaces"][0]
+    return [text for text in shown["warnings"] if "module" not in text]
+
+
+def test_an_mtu_of_a_file_is_held_against_the_path_from_the_tunnels_own_address():
+    clean_folders()
+    with World() as world:
+        sides = Sides(world, "gre")
+        # Packets from this address leave by a narrower link.
+        world.wire(sides.left, sides.right, ["198.51.100.1/24"], ["198.51.100.2/24"], "eth1", "eth1", mtu=1400)
+        sides.left.run("ip rule add from 198.51.100.1 lookup 77")
+        sides.left.run("ip route add default via 198.51.100.2 table 77")
+        path = "/etc/systemd/network/10-hatsl.netdev"
+        text = guide.netdev_file("gre", sides.filling[0]).replace(OURS, "198.51.100.1")
+        write(path, text.replace("[NetDev]\n", "[NetDev]\nMTUBytes = 1472\n"))
+        wanted = "mtu 1472 needs 1496-byte packets on a 1400-byte path; 1376 avoids fragmentation"
+        assert wanted in sides.left.hatsd("check", path).stdout
+        done = sides.left.hatsd("up", path)
+        assert done.stderr.count(wanted) == 1, done.stderr
+        told = f"{path}:2: MTU: {wanted}"
+        assert warnings(sides.left, "hatsl") == [told], warnings(sides.left, "hatsl")
+        time.sleep(0.5)
+        assert warnings(sides.left, "hatsl") == [told], warnings(sides.left, "hatsl")
+        sides.left.run("ip link set eth1 mtu 1500")
+        until(lambda: warnings(sides.left, "hatsl") == [], what="the warning is taken back")
 
 
 def test_a_changed_file_of_any_format_is_applied_without_taking_the_interface_down():

@@ -22,12 +22,6 @@ namespace hats::app {
 
 namespace {
 
-/// Over IPv6 a remote that is this host itself must be allowed (Linux ip6_tnl_xmit_ctl, ip6_tnl_rcv_ctl).
-bool forbids_remote(const encap::TunnelConfig& tunnel) {
-  return tunnel.outer() == Family::v6 && !tunnel.allow_local_remote &&
-         is_own_address(tunnel.remote, tunnel.underlay);
-}
-
 constexpr uint8_t kLinkLocalLength = 64;
 
 /// The kernel's module for the same tunnel.
@@ -57,8 +51,8 @@ AppResult<void> EncapInterface::start() {
   auto sockets = sockets_for(tunnel_config_);
   if (!sockets) return fail(name() + ": " + sockets.error());
   const auto path = find_path();
-  auto tun =
-      make_link(config::default_mtu(tunnel_config_, path ? std::optional(path_mtu(*path)) : std::nullopt));
+  auto tun = make_link(
+      config::default_mtu(tunnel_config_, path ? lasting_mtu(around_.netlink, *path) : std::nullopt));
   if (!tun) return std::unexpected(tun.error());
   const auto id =
       around_.worker.call([&] { return hub_.add(tunnel_config_, mtu(), name(), std::move(*sockets)); });
@@ -116,7 +110,7 @@ AppResult<void> EncapInterface::change(const config::TunnelSpec& spec, const enc
   tunnel_config_ = tunnel;
   if (other_kind) renew_link_local(of_old_kind);
   path_told_.reset();
-  check_routes();
+  follow_path();
   if (before != after && !options_.mtu) follow_overhead(before, after);
   return {};
 }
@@ -129,6 +123,7 @@ void EncapInterface::follow_overhead(uint32_t before, uint32_t after) {
   if (const int error = around_.netlink.set_mtu(index(), wanted); error != 0) {
     warn(errno_text("the MTU cannot become " + std::to_string(wanted), error));
   }
+  refresh_link();
 }
 
 AppResult<void> EncapInterface::change_tunnel(const config::TunnelCommand& command) {
@@ -142,6 +137,7 @@ AppResult<void> EncapInterface::change_tunnel(const config::TunnelCommand& comma
   if (!resolved) return fail("tunnel: " + resolved.error(), kExitUsage);
   if (auto done = change(spec, *resolved); !done) return done;
   if (command.link_local) change_link_local(*command.link_local);
+  warn_of_path();
   return {};
 }
 
@@ -175,29 +171,11 @@ std::expected<void, ConfigError> EncapInterface::reconfigure(const config::Inter
 // ---- The path ----
 
 std::expected<tun::Route, std::string> EncapInterface::find_path() const {
-  const encap::TunnelConfig& tunnel = tunnel_config_;
-  if (tunnel.local.is_set() && !is_own_address(tunnel.local, tunnel.underlay)) {
-    return std::unexpected("the local address " + tunnel.local.text() + " is not on this host");
+  auto route = tunnel_route(around_.netlink, tunnel_config_);
+  if (route && index() != 0 && !is_moved() && route->interface_index == index()) {
+    return std::unexpected("the route to " + tunnel_config_.remote.text() + " leads into the tunnel itself");
   }
-  if (forbids_remote(tunnel)) {
-    return std::unexpected("the remote " + tunnel.remote.text() +
-                           " is an address of this host (allow-localremote lets that be)");
-  }
-  const std::optional<IpAddress> from = tunnel.local.is_set() ? std::optional(tunnel.local) : std::nullopt;
-  auto route = around_.netlink.route_to(tunnel.remote, 0, from, tunnel.underlay);
-  if (!route) return std::unexpected("there is no route to " + tunnel.remote.text());
-  if (index() != 0 && !is_moved() && route->interface_index == index()) {
-    return std::unexpected("the route to " + tunnel.remote.text() + " leads into the tunnel itself");
-  }
-  if (from) route->source = from;
-  return *route;
-}
-
-uint32_t EncapInterface::path_mtu(const tun::Route& route) const {
-  // What the kernel has learned expires; the node learns the same, and lets it expire.
-  if (route.mtu && !route.mtu_expires) return *route.mtu;
-  const auto link = around_.netlink.link(route.interface_index);
-  return link ? link->mtu : 0;
+  return route;
 }
 
 void EncapInterface::follow_underlay() {
@@ -213,10 +191,16 @@ void EncapInterface::follow_underlay() {
 void EncapInterface::check_routes() {
   follow_underlay();
   if (restore_ipv6() && is_up()) add_link_local();
+  follow_path();
+  warn_of_path();
+}
+
+void EncapInterface::follow_path() {
   const auto route = find_path();
   encap::PathInfo path;
   if (route) {
-    path.mtu = path_mtu(*route);
+    // What the kernel has learned expires; the node learns the same, and lets it expire.
+    path.mtu = lasting_mtu(around_.netlink, *route).value_or(0);
     path.source = route->source.value_or(IpAddress{});
   }
   const std::string waiting = route ? std::string() : route.error();
@@ -239,6 +223,14 @@ void EncapInterface::check_routes() {
     tunnel_->set_path(read_clocks(), path);
     tunnel_->set_blocked(read_clocks(), blocked);
   });
+}
+
+void EncapInterface::warn_of_path() {
+  std::optional<std::string> text;
+  if (is_up() && path_told_ && path_told_->mtu != 0) {
+    text = config::mtu_warning(config::encapsulation_of(tunnel_config_), mtu(), path_told_->mtu);
+  }
+  set_warning(Cause::path, text.value_or(""));
 }
 
 void EncapInterface::check_names() {
@@ -266,6 +258,7 @@ int EncapInterface::set_link(uint32_t mtu, bool up) {
   const int error = Interface::set_link(mtu, up);
   // The kernel takes it away when the link goes down.
   if (comes_up && !is_moved()) add_link_local();
+  warn_of_path();
   return error;
 }
 

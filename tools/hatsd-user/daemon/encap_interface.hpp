@@ -32,7 +32,7 @@ class EncapInterface final : public Interface {
   [[nodiscard]] const encap::TunnelConfig* tunnel_config() const override { return &tunnel_config_; }
   AppResult<void> change_tunnel(const config::TunnelCommand& command) override;
 
-  /// Looks up the way to the remote.
+  /// Looks up the way to the remote, and looks whether the MTU fits it.
   void check_routes() override;
   void check_names() override;
   [[nodiscard]] nlohmann::json status() override;
@@ -49,7 +49,9 @@ class EncapInterface final : public Interface {
   /// A link that goes and comes again under the same name has another index then.
   void follow_underlay();
   std::expected<tun::Route, std::string> find_path() const;
-  [[nodiscard]] uint32_t path_mtu(const tun::Route& route) const;
+  void follow_path();
+  /// Warns once if the MTU is too large for the path, and takes the warning back when it fits (formats.md 7).
+  void warn_of_path();
   int set_link(uint32_t mtu, bool up) override;
   void noticed(Tunnel::Notice notice) override;
   [[nodiscard]] std::vector<IpAddress> link_local_addresses() const;

@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <utility>
 
@@ -87,7 +88,30 @@ void Interface::end(Ending why) {
 
 void Interface::warn(std::string text) {
   spdlog::warn("{}: {}", name(), text);
-  warnings_.push_back(std::move(text));
+  if (std::ranges::find(warnings_, text) == warnings_.end()) warnings_.push_back(std::move(text));
+}
+
+bool Interface::is_told(const std::string& text) const {
+  return std::ranges::any_of(warnings_, [&](const std::string& warning) { return warning.contains(text); });
+}
+
+void Interface::set_warning(Cause cause, std::string text) {
+  std::string& present = of_causes_[static_cast<size_t>(cause)];
+  if (text == present) return;
+  // Who said the same with more words, such as the line of the file, is no longer right either.
+  if (!present.empty()) {
+    std::erase_if(warnings_, [&](const std::string& warning) { return warning.contains(present); });
+  }
+  present = std::move(text);
+  if (!present.empty() && !is_told(present)) spdlog::warn("{}: {}", name(), present);
+}
+
+std::vector<std::string> Interface::warnings() const {
+  std::vector<std::string> out = warnings_;
+  for (const std::string& text : of_causes_) {
+    if (!text.empty() && !is_told(text)) out.push_back(text);
+  }
+  return out;
 }
 
 // ---- The link ----

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
@@ -80,7 +81,7 @@ class Interface : public DeviceControl {
   virtual void check_names() {}
 
   void add_warning(const std::string& text) override { warnings_.push_back(text); }
-  /// Logs a warning and adds it to the standing ones.
+  /// Logs a warning and adds it to the standing ones, if it is not among them already.
   void warn(std::string text);
 
   /// What `show --json` prints of it.
@@ -121,7 +122,12 @@ class Interface : public DeviceControl {
   [[nodiscard]] bool is_up() const { return up_; }
   [[nodiscard]] uint32_t index() const { return index_; }
   [[nodiscard]] bool is_moved() const { return moved_; }
-  [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
+  /// What is told in one warning, which stands as long as it is true.
+  enum class Cause : uint8_t { path, count };
+  /// The warning of that cause from now on, which is logged when it is another; "" takes it back.
+  void set_warning(Cause cause, std::string text);
+  /// All that stand.
+  [[nodiscard]] std::vector<std::string> warnings() const;
 
   /// Whether the link takes router advertisements, which may bring routes: not, unless the operator says so.
   /// An error is a sentence.
@@ -136,6 +142,8 @@ class Interface : public DeviceControl {
   static constexpr unsigned kUpkeepsPerLook = 12;  // of 5 s each
 
   void find_link(const tun::LinkEvent& event);
+  /// Whether a warning that is of no cause, such as the host set-up's of the file's MTU, says so already.
+  [[nodiscard]] bool is_told(const std::string& text) const;
 
   LinkIpv6 ipv6_;
   Ended ended_;
@@ -143,6 +151,7 @@ class Interface : public DeviceControl {
   std::shared_ptr<Interface*>
       self_;  // nulled at the end, for calls that the worker sends to the control thread
   std::vector<std::string> warnings_;
+  std::array<std::string, static_cast<size_t>(Cause::count)> of_causes_;
   uint32_t index_ = 0;       // of the link, in the namespace where it is
   std::optional<int> nsid_;  // id of the namespace where a moved link is, if we know it
   bool moved_ = false;       // the link is in another namespace than the one it was born in

@@ -232,10 +232,12 @@ std::expected<void, ConfigError> WgInterface::reconfigure(const config::Interfac
 // ---- Upkeep ----
 
 int WgInterface::set_link(uint32_t mtu, bool up) {
+  const bool is_news = mtu != this->mtu() || up != is_up();
   int error = up ? ensure_sockets() : 0;
   const int reopening = Interface::set_link(mtu, up);
   if (error == 0) error = reopening;
   if (error != 0) warn(port_fault(bound_port_ != 0 ? bound_port_ : asked_port_, error));
+  if (is_news) check_paths(peer_status());
   return error;
 }
 
@@ -277,15 +279,7 @@ void WgInterface::check_paths(const std::vector<wg::PeerStatus>& peers) {
       tunnel_->set_path_mtu(peers[i].public_key, peers[i].endpoint, paths[path++].mtu.value_or(0));
     }
   });
-  std::string text = path_warning(mtu(), paths).value_or("");
-  if (text == path_warning_) return;
-  path_warning_ = std::move(text);
-  if (!path_warning_.empty() && !is_standing(path_warning_)) spdlog::warn("{}: {}", name(), path_warning_);
-}
-
-bool WgInterface::is_standing(const std::string& text) const {
-  return std::ranges::any_of(
-      warnings(), [&](const std::string& warning) { return warning.find(text) != std::string::npos; });
+  set_warning(Cause::path, path_warning(mtu(), paths).value_or(""));
 }
 
 nlohmann::json WgInterface::status() {
@@ -307,8 +301,6 @@ nlohmann::json WgInterface::status() {
     paths.push_back(peer.endpoint.is_set() ? path_mtu(around_.netlink, peer.endpoint, fwmark_)
                                            : std::nullopt);
   }
-  std::vector<std::string> standing = warnings();
-  if (!path_warning_.empty() && !is_standing(path_warning_)) standing.push_back(path_warning_);
   return status_json({.name = current_name(),
                       .id = id(),
                       .file = file(),
@@ -326,7 +318,7 @@ nlohmann::json WgInterface::status() {
                       .loop = around_.worker.loop_counters(),
                       .waiting = resolver_.waiting(),
                       .path_mtus = std::move(paths),
-                      .warnings = std::move(standing)});
+                      .warnings = warnings()});
 }
 
 }  // namespace hats::app

@@ -61,8 +61,6 @@ class WgInterface final : public Interface, public UapiTarget {
   /// (formats.md 7), and takes the warning back when it fits again.
   void check_paths(const std::vector<wg::PeerStatus>& peers);
   [[nodiscard]] std::vector<wg::PeerStatus> peer_status();
-  /// Whether a standing warning, such as the host set-up's of the file's MTU, says so already.
-  [[nodiscard]] bool is_standing(const std::string& text) const;
   /// A device that comes up has sockets.
   int set_link(uint32_t mtu, bool up) override;
 
@@ -73,7 +71,6 @@ class WgInterface final : public Interface, public UapiTarget {
   uint16_t bound_port_ = 0;  // 0: no sockets yet
   uint32_t fwmark_ = 0;
   transport::UdpFeatures udp_features_;
-  std::string path_warning_;  // "": every path is wide enough
 };
 
 }  // namespace hats::app

@@ -31,6 +31,14 @@ bool has_default_by_policy(const config::InterfaceConfig& config) {
   return false;
 }
 
+std::vector<Endpoint> endpoints_of(const wg::DeviceSnapshot& device) {
+  std::vector<Endpoint> out;
+  for (const auto& peer : device.peers) {
+    if (peer.endpoint.is_set()) out.push_back(peer.endpoint);
+  }
+  return out;
+}
+
 bool has_hooks(const config::InterfaceConfig& config) {
   return !config.pre_up.empty() || !config.post_up.empty() || !config.pre_down.empty() ||
          !config.post_down.empty();
@@ -210,39 +218,54 @@ HostSetup::Done HostSetup::add_address(const config::InterfaceAddress& address) 
   return fail(address.line, "Address", std::move(message), address.file);
 }
 
+/// formats.md 1.5: the key's value as it is, else what the narrowest path leaves.
+uint32_t HostSetup::wanted_mtu(const config::InterfaceConfig& config, const wg::DeviceSnapshot& device) {
+  if (config.mtu) return *config.mtu;
+  return automatic_mtu(*netlink_, endpoints_of(device), device.fwmark);
+}
+
 HostSetup::Done HostSetup::set_mtu(DeviceControl& device, const config::InterfaceConfig& config) {
   const auto snapshot = device.snapshot();
   if (!snapshot) return fail(1, "", snapshot.error());
-  std::vector<Endpoint> endpoints;
-  for (const auto& peer : snapshot->peers) {
-    if (peer.endpoint.is_set()) endpoints.push_back(peer.endpoint);
-  }
   if (!config.mtu && config.format != config::Format::wg_quick)
     return {};  // the device has its kind's default
-  // formats.md 1.5: the key's value as it is, else what the narrowest path leaves.
-  const uint32_t mtu = config.mtu ? *config.mtu : automatic_mtu(*netlink_, endpoints, snapshot->fwmark);
-  const int line = !config.mtu ? 1 : config.mtu_line != 0 ? config.mtu_line : line_of("MTU");
+  const uint32_t mtu = wanted_mtu(config, *snapshot);
+  // First of all: the device, when it hears of its MTU, looks at the same path, and need not tell it again.
+  warn_of_mtu(config, mtu, *snapshot);
+  hand_over_warnings(device);
   const auto link = netlink_->link(index_);
-  if (!link || link->mtu != mtu) {
-    if (const int error = netlink_->set_mtu(index_, mtu); error != 0) {
-      return fail(line, "MTU", std::to_string(mtu) + " is refused by the kernel: " + std::strerror(error),
-                  config.mtu_file);
-    }
+  if (link && link->mtu == mtu) return {};
+  if (const int error = netlink_->set_mtu(index_, mtu); error != 0) {
+    return fail(mtu_line(config), "MTU",
+                std::to_string(mtu) + " is refused by the kernel: " + std::strerror(error), config.mtu_file);
   }
+  return {};
+}
+
+void HostSetup::warn_of_mtu(const config::InterfaceConfig& config, uint32_t mtu,
+                            const wg::DeviceSnapshot& device) {
   if (config.mtu) {
-    const auto warning = config.tunnel ? tunnel_path_warning(*netlink_, mtu, config.tunnel->tunnel)
-                                       : path_warning(mtu, paths_to(*netlink_, endpoints, snapshot->fwmark));
-    if (warning) warn_at(line, "MTU", *warning, config.mtu_file);
+    std::optional<std::string> warning;
+    if (!config.tunnel) {
+      warning = path_warning(mtu, paths_to(*netlink_, endpoints_of(device), device.fwmark));
+    } else if (const auto path = tunnel_path_mtu(*netlink_, *config.tunnel)) {
+      warning = config::mtu_warning(config::encapsulation_of(config.tunnel->tunnel), mtu, *path);
+    }
+    if (warning) warn_at(mtu_line(config), "MTU", *warning, config.mtu_file);
   }
   const bool has_v6 = std::any_of(config.addresses.begin(), config.addresses.end(), [](const auto& address) {
     return address.prefix.address.family == Family::v6;
   });
   if (has_v6 && mtu < config::kLeastIpv6Mtu) {
-    warn_at(line, "MTU",
+    warn_at(mtu_line(config), "MTU",
             std::to_string(mtu) + " is below 1280: the kernel takes the IPv6 addresses off the interface",
             config.mtu_file);
   }
-  return {};
+}
+
+int HostSetup::mtu_line(const config::InterfaceConfig& config) const {
+  if (!config.mtu) return 1;
+  return config.mtu_line != 0 ? config.mtu_line : line_of("MTU");
 }
 
 HostSetup::Done HostSetup::set_dns(const config::InterfaceConfig& config) {

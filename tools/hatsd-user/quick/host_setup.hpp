@@ -86,6 +86,9 @@ class HostSetup {
   Done owe_post_down();
   Done add_address(const config::InterfaceAddress& address);
   Done set_mtu(DeviceControl& device, const config::InterfaceConfig& config);
+  [[nodiscard]] uint32_t wanted_mtu(const config::InterfaceConfig& config, const wg::DeviceSnapshot& device);
+  void warn_of_mtu(const config::InterfaceConfig& config, uint32_t mtu, const wg::DeviceSnapshot& device);
+  [[nodiscard]] int mtu_line(const config::InterfaceConfig& config) const;
   Done set_dns(const config::InterfaceConfig& config);
   void unset_dns();
   Done add_written_routes(const std::vector<config::InterfaceRoute>& routes);

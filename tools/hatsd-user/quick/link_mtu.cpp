@@ -98,11 +98,40 @@ std::optional<std::string> path_warning(uint32_t mtu, const std::vector<config::
   return worst;
 }
 
-std::optional<std::string> tunnel_path_warning(tun::Netlink& netlink, uint32_t mtu,
-                                               const encap::TunnelConfig& tunnel) {
-  const auto path = path_mtu(netlink, {.address = tunnel.remote}, 0);
-  if (!path) return std::nullopt;
-  return config::mtu_warning(config::encapsulation_of(tunnel), mtu, *path);
+bool forbids_remote(const encap::TunnelConfig& tunnel) {
+  return tunnel.outer() == Family::v6 && !tunnel.allow_local_remote &&
+         is_own_address(tunnel.remote, tunnel.underlay);
+}
+
+std::expected<tun::Route, std::string> tunnel_route(tun::Netlink& netlink,
+                                                    const encap::TunnelConfig& tunnel) {
+  if (tunnel.local.is_set() && !is_own_address(tunnel.local, tunnel.underlay)) {
+    return std::unexpected("the local address " + tunnel.local.text() + " is not on this host");
+  }
+  if (forbids_remote(tunnel)) {
+    return std::unexpected("the remote " + tunnel.remote.text() +
+                           " is an address of this host (allow-localremote lets that be)");
+  }
+  const std::optional<IpAddress> from = tunnel.local.is_set() ? std::optional(tunnel.local) : std::nullopt;
+  auto route = netlink.route_to(tunnel.remote, 0, from, tunnel.underlay);
+  if (!route) return std::unexpected("there is no route to " + tunnel.remote.text());
+  if (from) route->source = from;
+  return *route;
+}
+
+std::optional<uint32_t> lasting_mtu(tun::Netlink& netlink, const tun::Route& route) {
+  if (route.mtu && !route.mtu_expires) return route.mtu;
+  return link_mtu(netlink, route.interface_index);
+}
+
+std::optional<uint32_t> tunnel_path_mtu(tun::Netlink& netlink, const config::TunnelSpec& spec) {
+  encap::TunnelConfig tunnel = spec.tunnel;
+  if (!spec.underlay.empty()) {
+    tunnel.underlay = if_nametoindex(spec.underlay.c_str());
+    if (tunnel.underlay == 0) return std::nullopt;
+  }
+  const auto route = tunnel_route(netlink, tunnel);
+  return route ? lasting_mtu(netlink, *route) : std::nullopt;
 }
 
 config::ExplainFacts explain_facts(const config::InterfaceConfig& config, const std::string& interface,
@@ -118,13 +147,15 @@ config::ExplainFacts explain_facts(const config::InterfaceConfig& config, const 
     facts.paths.push_back(path);
   }
   if (config.tunnel) {
-    config::PeerPath path{.endpoint = Endpoint{.address = config.tunnel->tunnel.remote}};
-    if (netlink) path.mtu = path_mtu(*netlink, *path.endpoint, 0);
-    facts.paths.push_back(path);
-    const IpAddress& local = config.tunnel->tunnel.local;
-    const std::string& underlay = config.tunnel->underlay;
-    const uint32_t link = underlay.empty() ? 0 : if_nametoindex(underlay.c_str());
+    config::TunnelSpec spec = *config.tunnel;
+    const IpAddress local = spec.tunnel.local;
+    const uint32_t link = spec.underlay.empty() ? 0 : if_nametoindex(spec.underlay.c_str());
     facts.local_is_absent = local.is_set() && !is_own_address(local, link);
+    // The address may be yet to come; most hosts have one way to the remote, whatever the address.
+    if (facts.local_is_absent) spec.tunnel.local = {};
+    config::PeerPath path{.endpoint = Endpoint{.address = spec.tunnel.remote}};
+    if (netlink) path.mtu = tunnel_path_mtu(*netlink, spec);
+    facts.paths.push_back(path);
   }
   if (netlink) facts.default_route_mtu = default_route_mtu(*netlink);
   return facts;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <expected>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,9 +33,17 @@ namespace hats::app {
 [[nodiscard]] std::optional<std::string> path_warning(uint32_t mtu,
                                                       const std::vector<config::PeerPath>& paths);
 
-/// The same for an unencrypted tunnel and the path to its remote.
-[[nodiscard]] std::optional<std::string> tunnel_path_warning(tun::Netlink& netlink, uint32_t mtu,
-                                                             const encap::TunnelConfig& tunnel);
+/// Over IPv6 a remote that is this host itself must be allowed (Linux ip6_tnl_xmit_ctl, ip6_tnl_rcv_ctl).
+[[nodiscard]] bool forbids_remote(const encap::TunnelConfig& tunnel);
+/// The way of an unencrypted tunnel to its remote, from its local address and over its link; the error is a
+/// sentence.
+[[nodiscard]] std::expected<tun::Route, std::string> tunnel_route(tun::Netlink& netlink,
+                                                                  const encap::TunnelConfig& tunnel);
+/// Bytes of a route's packets, without what the kernel has learned of it and lets expire. nullopt: its link
+/// is gone.
+[[nodiscard]] std::optional<uint32_t> lasting_mtu(tun::Netlink& netlink, const tun::Route& route);
+/// The same for the way of a file's tunnel; nullopt, too, if there is none now.
+[[nodiscard]] std::optional<uint32_t> tunnel_path_mtu(tun::Netlink& netlink, const config::TunnelSpec& spec);
 
 /// What `check` tells the explainer: the paths to peers whose endpoints are numbers, and whether
 /// a tunnel's local address is here.

@@ -295,6 +295,47 @@ def test_an_mtu_of_a_file_is_held_against_the_path_from_the_tunnels_own_address(
         until(lambda: warnings(sides.left, "hatsl") == [], what="the warning is taken back")
 
 
+def test_an_mtu_that_is_gone_from_the_file_gives_way_to_what_a_fresh_start_gives():
+    clean_folders()
+    for kind, added in (("gre", 24), ("sit", 20), ("wireguard", 80)):
+        with World() as world:
+            sides = Sides(world, kind)
+            left, right = sides.filling
+            mtu = lambda: (sides.left.out("cat /sys/class/net/hatsl/mtu"))
+            path = "/etc/systemd/network/10-hatsl.netdev"
+            plain = guide.netdev_file(kind, left)
+            with_mtu = plain.replace("[NetDev]\n", "[NetDev]\nMTUBytes = 1400\n")
+            assert with_mtu != plain, plain
+            write(path, with_mtu)
+            sides.left.hatsd("up", path)
+            assert mtu() == "1400"
+            write(path, plain)
+            sides.left.hatsd("reload", "hatsl")
+            assert mtu() == str(1500 - added), (kind, mtu())
+            if kind == "gre":
+                write(path, plain + "Key = 7\n")
+                sides.left.hatsd("reload", "hatsl")
+                assert mtu() == "1472", mtu()
+                # and the other way round, both at once: the file's word counts, then the path
+                write(path, with_mtu)
+                sides.left.hatsd("reload", "hatsl")
+                assert mtu() == "1400", mtu()
+                write(path, plain + "Key = 7\n")
+                sides.left.hatsd("reload", "hatsl")
+                assert mtu() == "1472", mtu()
+            sides.left.hatsd("down", "hatsl")
+    with World() as world:
+        sides = Sides(world, "ip6gre")
+        path = "/etc/netplan/10-hatsl.yaml"
+        plain = guide.netplan_file("ip6gre", sides.filling[0])
+        write(path, plain.replace("ttl: 255", "ttl: 255\n      mtu: 1400"))
+        sides.left.hatsd("up", path)
+        assert sides.left.out("cat /sys/class/net/hatsl/mtu") == "1400"
+        write(path, plain)
+        sides.left.hatsd("reload", "hatsl")
+        assert sides.left.out("cat /sys/class/net/hatsl/mtu") == "1476"
+
+
 def test_a_changed_file_of_any_format_is_applied_without_taking_the_interface_down():
     clean_folders()
     with World() as world:

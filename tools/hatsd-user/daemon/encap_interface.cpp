@@ -162,10 +162,13 @@ std::expected<void, ConfigError> EncapInterface::reconfigure(const config::Inter
   const config::TunnelSpec& spec = *new_config.tunnel;
   const auto tunnel = resolve(spec);
   if (!tunnel) return fault(spec.line, tunnel.error());
+  // Whether the MTU is the file's word is of the new file already: the host set-up applies it next.
+  const auto old_mtu = std::exchange(options_.mtu, new_config.mtu);
   if (*tunnel == tunnel_config_) return {};
   const auto done = change(spec, *tunnel);
-  if (!done) return fault(spec.line, done.error().message);
-  return {};
+  if (done) return {};
+  options_.mtu = old_mtu;
+  return fault(spec.line, done.error().message);
 }
 
 // ---- The path ----

@@ -218,17 +218,18 @@ HostSetup::Done HostSetup::add_address(const config::InterfaceAddress& address) 
   return fail(address.line, "Address", std::move(message), address.file);
 }
 
-/// formats.md 1.5: the key's value as it is, else what the narrowest path leaves.
+/// formats.md 1.5: the key's value as it is, else what the narrowest path leaves; of an unencrypted tunnel
+/// what the device had from the start.
 uint32_t HostSetup::wanted_mtu(const config::InterfaceConfig& config, const wg::DeviceSnapshot& device) {
   if (config.mtu) return *config.mtu;
+  if (config.tunnel)
+    return config::default_mtu(config.tunnel->tunnel, tunnel_path_mtu(*netlink_, *config.tunnel));
   return automatic_mtu(*netlink_, endpoints_of(device), device.fwmark);
 }
 
 HostSetup::Done HostSetup::set_mtu(DeviceControl& device, const config::InterfaceConfig& config) {
   const auto snapshot = device.snapshot();
   if (!snapshot) return fail(1, "", snapshot.error());
-  if (!config.mtu && config.format != config::Format::wg_quick)
-    return {};  // the device has its kind's default
   const uint32_t mtu = wanted_mtu(config, *snapshot);
   // First of all: the device, when it hears of its MTU, looks at the same path, and need not tell it again.
   warn_of_mtu(config, mtu, *snapshot);

@@ -29,6 +29,10 @@ def processes():
     return [pid for pid in os.listdir("/proc") if pid.isdigit() and runs(pid, program)]
 
 
+def status(host, name="wgl"):
+    return json.loads(host.out([HATSD, "show", "--json", name]))["interfaces"][0]
+
+
 def foreground(world, pair):
     return pair.left.start([HATSD, "up", "-f", pair.left_file], log=world.path("left.log"))
 
@@ -289,12 +293,47 @@ def test_a_port_taken_while_the_link_is_down_is_told_and_tried_again():
         stranger = pair.left.start(["socat", "-u", "udp4-recv:51821", "-"])
         until(lambda: ":51821" in pair.left.out("ss -Hnul"), what="a stranger has the port")
         pair.left.run("ip link set wgl up")
-        until(lambda: "UDP port 51821 cannot be used" in pair.left.out([HATSD, "show"]), what="a warning")
+        told = lambda: re.findall("UDP port 51821 cannot be used", pair.left.out([HATSD, "show"]))
+        until(told, what="a warning")
+        for mtu in (1400, 1401, 1402):
+            pair.left.run(f"ip link set wgl mtu {mtu}")
+        until(lambda: status(pair.left)["mtu"] == 1402, what="the MTU is seen")
+        assert len(told()) == 1, told()
         stranger.terminate()
         stranger.wait(5)
         pair.left.run("ip link set wgl down")
         pair.left.run("ip link set wgl up")
         pair.left.ping("10.9.0.2", 1, wait=6)
+        assert told() == [], "it is bound again"
+
+
+def test_a_reload_tells_what_there_is_to_say_of_the_file_as_it_is_now():
+    for hooks in ("", "PostUp = true\n"):  # with hooks another process keeps the interface
+        with World() as world:
+            pair = Pair(world, start=False)
+            with open(pair.left_file) as file:
+                plain = file.read()
+
+            def reloaded(mtu, mode, how="reload"):
+                with open(pair.left_file, "w") as file:
+                    file.write(plain.replace("Table = off\n", f"Table = off\n{hooks}MTU = {mtu}\n"))
+                os.chmod(pair.left_file, mode)
+                os.chmod(world.dir, 0o711)
+                pair.left.hatsd(how, pair.left_file if how == "up" else "wgl")
+                return status(pair.left)["warnings"]
+            place = f"{pair.left_file}:{6 + hooks.count('Post')}: MTU: "
+            too_large = "mtu 1468 needs 1528-byte packets on a 1500-byte path; 1440 avoids fragmentation"
+            readable = "is readable by everyone (mode 0644) and holds secrets: make it 0600"
+            told = reloaded(1468, 0o644, "up")
+            assert len(told) == 2 and readable in told[0] and told[1] == place + too_large, told
+            told = reloaded(1460, 0o644)
+            assert len(told) == 2 and readable in told[0] and told[1] == place + (
+                "mtu 1460 needs 1520-byte packets on a 1500-byte path; 1440 avoids fragmentation"), told
+            told = reloaded(1460, 0o600)
+            assert len(told) == 1 and "mtu 1460" in told[0], told
+            assert reloaded(1420, 0o600) == []
+            time.sleep(0.5)
+            assert status(pair.left)["warnings"] == []
 
 
 def test_a_changed_mtu_is_followed():

@@ -178,6 +178,33 @@ TEST_F(HostRoutesTest, ReloadAppliesTheDifferenceAndTouchesNothingElse) {
   EXPECT_EQ(read(path("down")), "new\n");
 }
 
+TEST_F(HostRoutesTest, ReloadForgetsWarningsThatAreNoLongerTrueAndKeepsTheOthers) {
+  make_device();
+  const auto conf_with = [&](const std::string& lines) {
+    return file("Table = off\n" + lines, peer("10.1.0.0/16", "192.0.2.9:1"));
+  };
+  const auto told = [&](size_t i) { return i < device.standing.size() ? device.standing[i] : ""; };
+  auto conf = conf_with("MTU = 1468\nDNS = example.org\n");
+  auto host = setup(conf);
+  ASSERT_EQ(up(host, conf), "");
+  ASSERT_EQ(device.standing.size(), 2U);
+  EXPECT_TRUE(told(0).contains(conf + ":4: MTU: mtu 1468")) << told(0);
+  EXPECT_TRUE(told(1).contains("search domains without a server")) << told(1);
+  conf = conf_with("# longer\nMTU = 1468\nDNS = example.org\n");
+  ASSERT_TRUE(host.reload(parse(conf), device));
+  ASSERT_EQ(device.standing.size(), 2U) << "no twins";
+  EXPECT_TRUE(told(0).contains("search domains without a server")) << told(0);
+  EXPECT_TRUE(told(1).contains(conf + ":5: MTU: mtu 1468")) << told(1);
+  conf = conf_with("MTU = 1450\n");
+  ASSERT_TRUE(host.reload(parse(conf), device));
+  ASSERT_EQ(device.standing.size(), 1U);
+  EXPECT_TRUE(told(0).contains(conf + ":4: MTU: mtu 1450")) << told(0);
+  sh("ip link set wgq mtu 1400");
+  ASSERT_TRUE(host.reload(parse(conf), device));
+  EXPECT_EQ(device.standing.size(), 0U) << "the operator has given the link an MTU that fits";
+  down(host);
+}
+
 TEST_F(HostRoutesTest, ReloadBetweenDefaultRouteTableAndOffLeavesNoTrace) {
   const std::string before = state();
   make_device();

@@ -22,7 +22,7 @@ class MemoryDevice : public DeviceControl {
                                                const config::InterfaceConfig& new_config) override;
   std::expected<wg::DeviceSnapshot, std::string> snapshot() override;
   std::expected<void, std::string> set_fwmark(uint32_t mark) override;
-  void add_warning(const std::string& text) override { standing.push_back(text); }
+  void set_warnings(std::vector<std::string> texts) override { standing = std::move(texts); }
 
   uint32_t fwmark = 0;
   bool refuse_configure = false;

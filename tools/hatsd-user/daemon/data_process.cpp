@@ -14,7 +14,6 @@
 #include "tools/hatsd-user/daemon/notify.hpp"
 #include "tools/hatsd-user/daemon/privileges.hpp"
 #include "tools/hatsd-user/daemon/stop_signals.hpp"
-#include "tools/hatsd-user/quick/file_guard.hpp"
 
 namespace hats::app {
 
@@ -54,10 +53,7 @@ AppResult<void> make_interfaces(Daemon& daemon, const DataProcess& process) {
   for (const InterfaceFile& file : process.files) {
     auto made = daemon.add(interface_options(file, process.settings));
     if (!made) return std::unexpected(made.error());
-    for (const std::string& path : file.secret_paths()) {
-      for (const std::string& warning : file_guard(path)) (*made)->warn(warning);
-    }
-    for (const ConfigError& warning : file.config.warnings) (*made)->warn(warning.text(file.path));
+    (*made)->set_file_warnings(file.warnings());
   }
   for (const Interface::Options& options : process.bare) {
     if (auto made = daemon.add(options); !made) return std::unexpected(made.error());

@@ -91,16 +91,23 @@ void Interface::warn(std::string text) {
   if (std::ranges::find(warnings_, text) == warnings_.end()) warnings_.push_back(std::move(text));
 }
 
+void Interface::set_file_warnings(std::vector<std::string> texts) {
+  for (const std::string& text : texts) {
+    if (std::ranges::find(of_file_, text) == of_file_.end()) spdlog::warn("{}: {}", name(), text);
+  }
+  of_file_ = std::move(texts);
+}
+
 bool Interface::is_told(const std::string& text) const {
-  return std::ranges::any_of(warnings_, [&](const std::string& warning) { return warning.contains(text); });
+  return std::ranges::any_of(of_host_, [&](const std::string& warning) { return warning.contains(text); });
 }
 
 void Interface::set_warning(Cause cause, std::string text) {
   std::string& present = of_causes_[static_cast<size_t>(cause)];
   if (text == present) return;
-  // Who said the same with more words, such as the line of the file, is no longer right either.
+  // The host set-up, which said the same with the line of the file, is no longer right either.
   if (!present.empty()) {
-    std::erase_if(warnings_, [&](const std::string& warning) { return warning.contains(present); });
+    std::erase_if(of_host_, [&](const std::string& warning) { return warning.contains(present); });
   }
   present = std::move(text);
   if (!present.empty() && !is_told(present)) spdlog::warn("{}: {}", name(), present);
@@ -108,6 +115,8 @@ void Interface::set_warning(Cause cause, std::string text) {
 
 std::vector<std::string> Interface::warnings() const {
   std::vector<std::string> out = warnings_;
+  out.insert(out.end(), of_file_.begin(), of_file_.end());
+  out.insert(out.end(), of_host_.begin(), of_host_.end());
   for (const std::string& text : of_causes_) {
     if (!text.empty() && !is_told(text)) out.push_back(text);
   }

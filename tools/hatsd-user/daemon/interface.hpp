@@ -80,7 +80,9 @@ class Interface : public DeviceControl {
   /// At each upkeep of the daemon: looks up names again where handshakes fail, and paths when look_due().
   virtual void check_names() {}
 
-  void add_warning(const std::string& text) override { warnings_.push_back(text); }
+  void set_warnings(std::vector<std::string> texts) override { of_host_ = std::move(texts); }
+  /// What there is to say of the file as it is now, in the place of what was said before; logs what is new.
+  void set_file_warnings(std::vector<std::string> texts);
   /// Logs a warning and adds it to the standing ones, if it is not among them already.
   void warn(std::string text);
 
@@ -123,7 +125,7 @@ class Interface : public DeviceControl {
   [[nodiscard]] uint32_t index() const { return index_; }
   [[nodiscard]] bool is_moved() const { return moved_; }
   /// What is told in one warning, which stands as long as it is true.
-  enum class Cause : uint8_t { path, count };
+  enum class Cause : uint8_t { path, port, count };
   /// The warning of that cause from now on, which is logged when it is another; "" takes it back.
   void set_warning(Cause cause, std::string text);
   /// All that stand.
@@ -142,7 +144,7 @@ class Interface : public DeviceControl {
   static constexpr unsigned kUpkeepsPerLook = 12;  // of 5 s each
 
   void find_link(const tun::LinkEvent& event);
-  /// Whether a warning that is of no cause, such as the host set-up's of the file's MTU, says so already.
+  /// Whether the host set-up's, of the file's MTU, says so already.
   [[nodiscard]] bool is_told(const std::string& text) const;
 
   LinkIpv6 ipv6_;
@@ -150,7 +152,7 @@ class Interface : public DeviceControl {
   Tunnel* base_tunnel_ = nullptr;  // on the worker
   std::shared_ptr<Interface*>
       self_;  // nulled at the end, for calls that the worker sends to the control thread
-  std::vector<std::string> warnings_;
+  std::vector<std::string> warnings_, of_file_, of_host_;
   std::array<std::string, static_cast<size_t>(Cause::count)> of_causes_;
   uint32_t index_ = 0;       // of the link, in the namespace where it is
   std::optional<int> nsid_;  // id of the namespace where a moved link is, if we know it

@@ -10,6 +10,7 @@
 #include "core/config/wg_quick.hpp"
 #include "crypto/secret.hpp"
 #include "tools/hatsd-user/quick/dsfield_file.hpp"
+#include "tools/hatsd-user/quick/file_guard.hpp"
 #include "tools/hatsd-user/quick/rt_tables.hpp"
 #include "tools/hatsd-user/quick/service_port.hpp"
 
@@ -194,6 +195,15 @@ std::vector<std::string> InterfaceFile::secret_paths() const {
   if (config.tunnel) return out;
   for (const auto& one : sources.files.all()) out.push_back(one.path);
   for (const auto& one : sources.key_files) out.push_back(one.path);
+  return out;
+}
+
+std::vector<std::string> InterfaceFile::warnings() const {
+  std::vector<std::string> out;
+  for (const std::string& secret : secret_paths()) {
+    for (std::string& warning : file_guard(secret)) out.push_back(std::move(warning));
+  }
+  for (const ConfigError& warning : config.warnings) out.push_back(warning.text(path));
   return out;
 }
 

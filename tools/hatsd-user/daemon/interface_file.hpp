@@ -65,6 +65,8 @@ struct InterfaceFile {
 
   /// The files that hold secrets, to be looked at by file_guard(); networkd's were, as they were read.
   [[nodiscard]] std::vector<std::string> secret_paths() const;
+  /// What is to be said of what it holds, and of who else can read it; while the sources are there.
+  [[nodiscard]] std::vector<std::string> warnings() const;
 };
 
 /// Parses. The error is "FILE:LINE: KEY: ..." with exit code 2.

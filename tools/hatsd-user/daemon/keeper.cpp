@@ -48,8 +48,8 @@ class Keeper::Device final : public DeviceControl {
     if (reply->contains("error")) return std::unexpected(reply->value("error", ""));
     return {};
   }
-  void add_warning(const std::string& text) override {
-    (void)keeper_.ask({{"do", "add_warning"}, {"name", name_}, {"text", text}});
+  void set_warnings(std::vector<std::string> texts) override {
+    (void)keeper_.ask({{"do", "set_warnings"}, {"name", name_}, {"texts", std::move(texts)}});
   }
 
  private:

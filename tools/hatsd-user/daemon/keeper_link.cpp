@@ -99,8 +99,8 @@ json KeeperLink::carry_out(const std::string& what, const std::string& name, con
     interface->refresh_link();
     return json::object();
   }
-  if (what == "add_warning") {
-    interface->add_warning(message.value("text", ""));
+  if (what == "set_warnings") {
+    interface->set_warnings(message.value("texts", std::vector<std::string>()));
     return json::object();
   }
   if (what == "set_fwmark") {
@@ -127,6 +127,7 @@ json KeeperLink::reconfigure(Interface& interface) {
   if (!next) return {{"error", next.error().message}};
   const auto done = interface.reconfigure(file->config, next->config);
   if (done) {
+    interface.set_file_warnings(next->warnings());
     next->sources.wipe();
     *file = std::move(*next);
   }

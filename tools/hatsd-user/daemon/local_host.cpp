@@ -58,12 +58,14 @@ void LocalHost::reload(Interface& interface, InterfaceSources sources,
               interface.name() + " was brought up without them: take it down and up again"));
     return;
   }
+  std::vector<std::string> warnings = file->warnings();
   auto reloaded = found->second.reload(std::move(file->config), interface);
   file->sources.wipe();
   if (!reloaded) {
     done(fail(reloaded.error().text(interface.file())));
     return;
   }
+  interface.set_file_warnings(std::move(warnings));
   interface.refresh_link();
   done({});
 }

@@ -103,6 +103,7 @@ int WgInterface::set_port(uint16_t port) {
   bound_port_ = sockets->port;
   udp_features_ = transport::udp_features(*sockets);
   around_.worker.call([&] { tunnel_->set_sockets(std::move(*sockets)); });
+  set_warning(Cause::port, "");
   return 0;
 }
 
@@ -236,7 +237,8 @@ int WgInterface::set_link(uint32_t mtu, bool up) {
   int error = up ? ensure_sockets() : 0;
   const int reopening = Interface::set_link(mtu, up);
   if (error == 0) error = reopening;
-  if (error != 0) warn(port_fault(bound_port_ != 0 ? bound_port_ : asked_port_, error));
+  // Each event of the link tries anew, so this may fail many times.
+  set_warning(Cause::port, error == 0 ? "" : port_fault(bound_port_ != 0 ? bound_port_ : asked_port_, error));
   if (is_news) check_paths(peer_status());
   return error;
 }

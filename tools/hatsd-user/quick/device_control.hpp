@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <expected>
 #include <string>
+#include <vector>
 
 #include "core/base/config_error.hpp"
 #include "core/config/wg_quick.hpp"
@@ -28,8 +29,9 @@ class DeviceControl {
       const config::InterfaceConfig& old_config, const config::InterfaceConfig& new_config) = 0;
   [[nodiscard]] virtual std::expected<wg::DeviceSnapshot, std::string> snapshot() = 0;
   [[nodiscard]] virtual std::expected<void, std::string> set_fwmark(uint32_t mark) = 0;
-  /// A standing warning, for `show`. The log has it already.
-  virtual void add_warning(const std::string& text) = 0;
+  /// The standing warnings of the host set-up, for `show`, in the place of those it gave before. The log has
+  /// them already.
+  virtual void set_warnings(std::vector<std::string> texts) = 0;
 };
 
 }  // namespace hats::app

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "tools/hatsd-user/quick/host_setup.hpp"
+#include "tools/hatsd-user/quick/policy_routing.hpp"
 
 namespace hats::app {
 namespace {
@@ -26,16 +27,21 @@ bool by_policy(const tun::Route& route, uint32_t default_table) {
 }  // namespace
 
 std::expected<void, SetupError> HostSetup::reload(config::InterfaceConfig next, DeviceControl& device) {
+  auto done = apply_difference(std::move(next), device);
+  hand_over_warnings(device);
+  return done;
+}
+
+HostSetup::Done HostSetup::apply_difference(config::InterfaceConfig next, DeviceControl& device) {
   if (auto done = device.reconfigure(config_, next); !done) return done;
   if (!next.addresses_elsewhere) {
     if (auto done = reload_addresses(next); !done) return done;
     if (auto done = reload_written_routes(next); !done) return done;
   }
-  if (next.mtu != config_.mtu) {
-    if (auto done = set_mtu(device, next); !done) return done;
-  }
+  if (auto done = reload_mtu(device, next); !done) return done;
   if (next.dns_servers != config_.dns_servers || next.dns_search != config_.dns_search) {
     unset_dns();
+    forget_warnings("DNS");
     if (auto done = set_dns(next); !done) return done;
   }
   const bool table_changed = next.table.kind != config_.table.kind || next.table.table != config_.table.table;
@@ -44,6 +50,7 @@ std::expected<void, SetupError> HostSetup::reload(config::InterfaceConfig next, 
   if (auto done = owe_post_down(); !done) return done;
   if (table_changed || mark_changed) {
     // Another table or mark: nothing of the old routing is of use.
+    forget_warnings(kSrcValidMark);
     remove_default_route(Family::v4);
     remove_default_route(Family::v6);
     for (const auto& route : routes_) (void)netlink_->remove_route(route);
@@ -56,9 +63,17 @@ std::expected<void, SetupError> HostSetup::reload(config::InterfaceConfig next, 
   } else if (default_table_ != 0 && !config_.fwmark) {
     if (auto done = device.set_fwmark(default_table_); !done) return fail(1, "FwMark", done.error());
   }
-  auto done = reload_routes(device);
-  if (done) hand_over_warnings(device);
-  return done;
+  return reload_routes(device);
+}
+
+HostSetup::Done HostSetup::reload_mtu(DeviceControl& device, const config::InterfaceConfig& next) {
+  forget_warnings("MTU");
+  if (next.mtu != config_.mtu) return set_mtu(device, next);
+  // It is said again, with the line it has now, unless the link was given another one since.
+  const auto link = netlink_->link(index_);
+  const auto snapshot = device.snapshot();
+  if (link && snapshot && link->mtu == next.mtu.value_or(link->mtu)) warn_of_mtu(next, link->mtu, *snapshot);
+  return {};
 }
 
 HostSetup::Done HostSetup::reload_addresses(const config::InterfaceConfig& next) {
@@ -81,6 +96,7 @@ HostSetup::Done HostSetup::reload_addresses(const config::InterfaceConfig& next)
 HostSetup::Done HostSetup::reload_routes(DeviceControl& device) {
   const auto snapshot = device.snapshot();
   if (!snapshot) return fail(1, "", snapshot.error());
+  forget_warnings("AllowedIPs");  // what is missing is tried again
   auto wanted = wanted_routes(*snapshot);
   std::set<Prefix> wanted_prefixes, present;
   for (const auto& route : wanted) wanted_prefixes.insert(route.destination);

@@ -16,6 +16,10 @@ namespace {
 constexpr uint32_t kMainTable = 254;
 using Kind = config::RouteTable::Kind;
 
+std::string no_route(const Prefix& destination) {
+  return "no route for " + destination.text() + ": this host has no IPv6";
+}
+
 /// The kernel has no IPv6, or it is switched off: then there is nothing to route, and nothing that could
 /// leak.
 bool no_ipv6(const Prefix& destination, int error) {
@@ -101,7 +105,7 @@ HostSetup::Done HostSetup::add_written_route(const config::InterfaceRoute& route
   const std::string text = route.destination.text();
   if (error == 0 || error == EEXIST) return {};  // a connected route may be the same
   if (no_ipv6(route.destination, error)) {
-    warn_at(route.line, "Route", "no route for " + text + ": this host has no IPv6", route.file);
+    warn_at(route.line, "Route", no_route(route.destination), route.file);
     return {};
   }
   std::string message = "route to " + text + ": " + std::strerror(error);
@@ -120,6 +124,8 @@ HostSetup::Done HostSetup::reload_written_routes(const config::InterfaceConfig& 
   for (const auto& route : config_.routes) {
     if (has(next, route)) continue;
     if (const auto old = written_route(route)) (void)netlink_->remove_route(*old);
+    const std::string untold = no_route(route.destination);
+    std::erase_if(standing_, [&](const Standing& warning) { return warning.text.contains(untold); });
   }
   std::vector<config::InterfaceRoute> fresh;
   for (const auto& route : next.routes) {
@@ -174,7 +180,7 @@ HostSetup::Done HostSetup::add_plain_route(const WantedRoute& wanted, uint32_t t
     return {};
   }
   if (no_ipv6(wanted.destination, error)) {
-    warn_at(wanted.line, "AllowedIPs", "no route for " + text + ": this host has no IPv6");
+    warn_at(wanted.line, "AllowedIPs", no_route(wanted.destination));
     return {};
   }
   if (error == EEXIST) {
@@ -262,16 +268,17 @@ void HostSetup::set_src_valid_mark() {
     // too.
     const auto promised = record_.others_old_value(kSrcValidMark);
     if (promised && !record_.add(UndoSysctl{kSrcValidMark, *promised})) {
-      warn(std::string(kSrcValidMark) + " will stay 1");
+      warn(kSrcValidMark, std::string(kSrcValidMark) + " will stay 1");
     }
     return;
   }
   const auto recorded = record_.add(UndoSysctl{kSrcValidMark, value.value_or("0")});
   if (recorded && write_sysctl(kSrcValidMark, "1")) return;
   if (recorded) record_.drop_last();
-  warn(std::string(kSrcValidMark) +
-       " cannot be set to 1; with strict reverse path filtering (rp_filter = 1) answers of the peer are "
-       "dropped: set the sysctl net.ipv4.conf.all.src_valid_mark=1 where the container is started");
+  warn(kSrcValidMark,
+       std::string(kSrcValidMark) +
+           " cannot be set to 1; with strict reverse path filtering (rp_filter = 1) answers of the peer are "
+           "dropped: set the sysctl net.ipv4.conf.all.src_valid_mark=1 where the container is started");
 }
 
 void HostSetup::remove_default_route(Family family) {

@@ -352,17 +352,23 @@ int HostSetup::line_of(const char* key) const {
 }
 
 void HostSetup::warn_at(int line, const char* key, const std::string& message, const std::string& file) {
-  warn(ConfigError{line, key, message, file}.text(file_));
+  warn(key, ConfigError{line, key, message, file}.text(file_));
 }
 
-void HostSetup::warn(const std::string& text) {
+void HostSetup::warn(const std::string& key, const std::string& text) {
   options_.warn(text);
-  standing_.push_back(text);
+  standing_.push_back({.key = key, .text = text});
+}
+
+void HostSetup::forget_warnings(const std::string& key) {
+  std::erase_if(standing_, [&](const Standing& warning) { return warning.key == key; });
 }
 
 void HostSetup::hand_over_warnings(DeviceControl& device) {
-  for (const auto& text : standing_) device.add_warning(text);
-  standing_.clear();
+  std::vector<std::string> texts;
+  texts.reserve(standing_.size());
+  for (const Standing& warning : standing_) texts.push_back(warning.text);
+  device.set_warnings(std::move(texts));
 }
 
 std::unexpected<SetupError> HostSetup::fail(int line, const char* key, std::string message,

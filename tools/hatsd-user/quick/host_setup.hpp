@@ -104,7 +104,9 @@ class HostSetup {
   Done add_firewall(const WantedRoute& wanted);
   void set_src_valid_mark();
   void remove_default_route(Family family);
+  Done apply_difference(config::InterfaceConfig next, DeviceControl& device);
   Done reload_addresses(const config::InterfaceConfig& next);
+  Done reload_mtu(DeviceControl& device, const config::InterfaceConfig& next);
   Done reload_routes(DeviceControl& device);
   Done interrupted() const;
   void save(DeviceControl& device);
@@ -114,7 +116,9 @@ class HostSetup {
   [[nodiscard]] std::vector<UndoHook> post_down_hooks(const config::InterfaceConfig& config) const;
   [[nodiscard]] int line_of(const char* key) const;
   void warn_at(int line, const char* key, const std::string& message, const std::string& file = {});
-  void warn(const std::string& text);
+  void warn(const std::string& key, const std::string& text);
+  /// Before what gave warnings of that key is done again.
+  void forget_warnings(const std::string& key);
   void hand_over_warnings(DeviceControl& device);
   [[nodiscard]] std::unexpected<SetupError> fail(int line, const char* key, std::string message,
                                                  const std::string& file = {}) const;
@@ -128,7 +132,10 @@ class HostSetup {
   std::vector<tun::Route> routes_;  // of AllowedIPs that we added, default routes in default_table_ included
   uint32_t default_table_ = 0;      // and mark, once a default route by policy was made
   bool post_up_begun_ = false;
-  std::vector<std::string> standing_;  // warnings that `show` does not know yet
+  struct Standing {
+    std::string key, text;
+  };
+  std::vector<Standing> standing_;  // warnings, for `show`
 };
 
 }  // namespace hats::app

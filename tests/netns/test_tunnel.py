@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The guide's file, brought up on two hosts: traffic of both families inside and outside, sizes, counters."""
+import base64
 import json
 import re
 import time
@@ -104,6 +105,24 @@ def test_show_tells_what_the_path_to_a_peer_carries():
         assert "  sent in fragments: 3 datagrams larger than the path\n" in shown, shown
         pair.left.run("ip route del 192.0.2.2/32 dev eth0")
         until(lambda: warnings() == [], what="the warning is taken back")
+
+
+def test_the_path_of_the_thousandth_peer_counts_as_much_as_the_firsts():
+    with World() as world:
+        pair = Pair(world, start=False)
+        peers = "".join(f"\n[Peer]\nPublicKey = {base64.b64encode(number.to_bytes(32, 'little')).decode()}\n"
+                        f"Endpoint = 192.0.2.{2 if number < 1001 else 99}:{number}\n" for number in range(2, 1002))
+        with open(pair.left_file, "a") as file:
+            file.write(peers)
+        pair.left.hatsd("up", pair.left_file)
+        shown = lambda: json.loads(pair.left.out([HATSD, "show", "--json", "wgl"]))["interfaces"][0]
+        assert shown()["warnings"] == [], shown()["warnings"]
+        pair.left.run("ip route add 192.0.2.99/32 dev eth0 mtu 1400")
+        wanted = "mtu 1420 needs 1480-byte packets on a 1400-byte path; 1340 avoids fragmentation"
+        until(lambda: shown()["warnings"] == [wanted], what="the narrower path is warned of")
+        began = time.monotonic()
+        assert [peer["path_mtu"] for peer in shown()["peers"]].count(1400) == 1
+        assert time.monotonic() - began < 1, "show takes too long"
 
 
 def test_show_tells_why_the_host_refuses_to_send():

@@ -18,8 +18,8 @@ namespace hats::app {
 
 namespace {
 
-/// Peers whose paths `show` looks up: each look-up is a request to the kernel.
-constexpr size_t kMostPathsShown = 64;
+/// Peers whose paths are looked up, for `show` and for warnings: each look-up is two requests to the kernel.
+constexpr size_t kMostPaths = 1024;
 /// How often and after what time a busy port is tried again: 0.4 s in all.
 constexpr int kPortTries = 8;
 constexpr auto kPortRetryDelay = std::chrono::milliseconds(50);
@@ -271,7 +271,7 @@ void WgInterface::check_paths(const std::vector<wg::PeerStatus>& peers) {
   std::vector<Endpoint> endpoints;
   if (is_up()) {
     for (const wg::PeerStatus& peer : peers) {
-      if (peer.endpoint.is_set() && endpoints.size() < kMostPathsShown) endpoints.push_back(peer.endpoint);
+      if (peer.endpoint.is_set() && endpoints.size() < kMostPaths) endpoints.push_back(peer.endpoint);
     }
   }
   const std::vector<config::PeerPath> paths = paths_to(around_.netlink, endpoints, fwmark_);
@@ -299,7 +299,7 @@ nlohmann::json WgInterface::status() {
   // fragmenting to it.
   std::vector<std::optional<uint32_t>> paths;
   for (const wg::PeerSnapshot& peer : live.device.peers) {
-    if (paths.size() == kMostPathsShown) break;
+    if (paths.size() == kMostPaths) break;
     paths.push_back(peer.endpoint.is_set() ? path_mtu(around_.netlink, peer.endpoint, fwmark_)
                                            : std::nullopt);
   }

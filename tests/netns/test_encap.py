@@ -465,6 +465,25 @@ def test_tunnels_alike_on_the_wire_are_refused_by_name():
         assert done.returncode != 0 and "t2" in done.stderr, done.stderr
 
 
+def test_a_second_up_of_a_tunnels_file_says_that_the_interface_is_there():
+    with World() as world:
+        host = world.host("solo")
+        ends = "[Tunnel]\nIndependent=yes\nLocal=192.0.2.1\nRemote=192.0.2.2\n"
+        netdev = world.file("10-h5.netdev", f"[NetDev]\nName=h5\nKind=gre\n\n{ends}")
+        netplan = world.file("h6.yaml", "network:\n  tunnels:\n    h6:\n      mode: sit\n"
+                                        "      local: 192.0.2.1\n      remote: 192.0.2.3\n")
+        for path, name in ((netdev, "h5"), (netplan, "h6")):
+            host.hatsd("up", path)
+            done = host.hatsd("up", path, check=False)
+            assert done.returncode == 1, done
+            assert f"{name}: the interface exists already" in done.stderr, done.stderr
+            assert f"`hatsd-user reload {name}` applies a changed file" in done.stderr, done.stderr
+            assert "tunnel change" not in done.stderr and "told apart" not in done.stderr, done.stderr
+        add(host, "gre7", "mode gre", "192.0.2.1", "192.0.2.7")
+        done = host.hatsd("tunnel", "add", "gre7", "local", "192.0.2.1", "remote", "192.0.2.7", check=False)
+        assert "`hatsd-user tunnel change gre7` changes it" in done.stderr and "reload" not in done.stderr, done.stderr
+
+
 def turn_gro_on(sender, receiver):
     """Makes veth behave as a real NIC: single packets on the wire, merged by the receiver (formats.md 5.5)."""
     sender.run("ethtool -K eth0 tso off gso off")

@@ -49,13 +49,14 @@ int run_up(const CommandLine& line) {
     if (!loaded) return complain(loaded.error());
     for (InterfaceFile& file : *loaded) {
       if (auto fits = check_beside(file, files); !fits) return complain(fits.error());
-      if (auto free = check_wire_is_free(file); !free) return complain(free.error());
       files.push_back(std::move(file));
     }
   }
   for (const std::string& warning : warnings) std::cerr << "hatsd-user: warning: " << warning << '\n';
+  // The name before the wire: what is up already is alike to itself.
   for (const InterfaceFile& file : files) {
     if (auto free = check_name_is_free(file.name); !free) return complain(free.error());
+    if (auto free = check_wire_is_free(file); !free) return complain(free.error());
   }
   return launch_files(std::move(files), line.settings);
 }

@@ -137,10 +137,14 @@ std::string taken_text(const std::string& name) {
   std::string text = name + ": the interface exists already";
   if (const auto live = live_interfaces(name)) {
     if (const auto* ours = find_here(*live, name)) {
-      text += ", pid " + std::to_string(ours->process) + " serves it; `hatsd-user down " + name +
-              "` ends it; if it is from a file, `hatsd-user reload " + name +
-              "` applies a changed one, and `hatsd-user tunnel change " + name +
-              "` changes one of `tunnel add`";
+      text += ", pid " + std::to_string(ours->process) + " serves it; `hatsd-user down " + name + "` ends it";
+      if (!ours->status.value("found", "").empty()) {
+        text += ", `hatsd-user reload " + name + "` applies a changed file";
+      } else if (ours->status.contains("tunnel")) {
+        text += ", `hatsd-user tunnel change " + name + "` changes it";
+      } else {
+        text += ", `wg set " + name + "` changes it";
+      }
     }
   }
   return text;

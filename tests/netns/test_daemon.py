@@ -188,6 +188,11 @@ def test_what_hooks_say_at_the_end_is_read_by_whoever_asked_for_it():
         pair.left.sh(f"{HATSD} down wgl >>{log} 2>&1")
         with open(log) as text:
             assert text.read() == "kept\ngoing wgl\ngone wgl\n"
+        # a file that the shell writes to as well: one offset for all
+        pair.left.hatsd("up", pair.left_file)
+        pair.left.sh(f"(echo before; {HATSD} down wgl; echo after) >{log} 2>&1")
+        with open(log) as text:
+            assert text.read() == "before\ngoing wgl\ngone wgl\nafter\n"
         pair.left.hatsd("up", pair.left_file)
         pair.left.sh(f"{HATSD} down wgl >&- 2>&-")  # nobody listens
         assert "wgl" not in pair.left.out("ip -br link")
@@ -197,6 +202,22 @@ def test_what_hooks_say_at_the_end_is_read_by_whoever_asked_for_it():
         assert process.wait(10) == 0
         with open(world.path("own.log")) as text:
             assert "going wgl" in text.read()
+
+
+def test_a_hook_that_fails_on_the_way_down_is_a_warning_of_down():
+    with World() as world:
+        pair = Pair(world, interface_lines="Table = off\nPreDown = exit 3\nPostDown = false\n")
+        wanted = (f"hatsd-user: warning: {pair.left_file}:6: PreDown: exit status 3\n"
+                  f"hatsd-user: warning: {pair.left_file}:7: PostDown: exit status 1\n")
+        with open(pair.left_file) as text:
+            lines = text.read().splitlines()
+        assert lines[5].startswith("PreDown") and lines[6].startswith("PostDown"), lines
+        done = pair.left.hatsd("down", "wgl")
+        assert done.stderr == wanted, done.stderr
+        process = pair.left.start([HATSD, "up", "-f", pair.left_file], log=world.path("own.log"))
+        until(lambda: "10.9.0.1" in pair.left.out("ip -br address"), what="in the foreground")
+        assert pair.left.hatsd("down", "wgl").stderr == wanted
+        assert process.wait(10) == 0
 
 
 def test_what_a_sanitizer_says_in_a_daemon_fails_the_test():

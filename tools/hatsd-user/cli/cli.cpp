@@ -1,5 +1,6 @@
 #include "tools/hatsd-user/cli/cli.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -243,7 +244,20 @@ ParsedCommandLine parse_command_line(int argc, const char* const* argv, Environm
   return out;
 }
 
+namespace {
+
+/// So that nothing of ours takes the number of a stream that whoever started us has closed. Nothing can be
+/// written there, as before.
+void fill_closed_streams() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (fcntl(fd, F_GETFD) < 0) (void)open("/dev/null", O_RDONLY);
+  }
+}
+
+}  // namespace
+
 int run_command_line(int argc, char** argv) {
+  fill_closed_streams();
   const auto environment = +[](const char* name) -> const char* {
     return std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody calls setenv
   };

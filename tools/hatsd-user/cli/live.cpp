@@ -1,7 +1,9 @@
 #include "tools/hatsd-user/cli/live.hpp"
 
 #include <net/if.h>
+#include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <iostream>
@@ -210,7 +212,9 @@ AppResult<void> check_wire_is_free(const InterfaceFile& file) {
 
 AppResult<void> take_down(const LiveInterface& live) {
   const json request = {{"op", "down"}, {"name", live.status.value("id", live.name)}};
-  if (auto done = control_request(live.socket, request); !done) return std::unexpected(done.error());
+  // What hooks say is read where this program was started.
+  constexpr std::array kOutput = {STDOUT_FILENO, STDERR_FILENO};
+  if (auto done = control_request(live.socket, request, kOutput); !done) return std::unexpected(done.error());
   if (live.here && !wait_until_gone(live.name, kLinkGoneTimeout)) {
     return fail(live.name + ": the link is still there");
   }

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "crypto/secret.hpp"
+#include "tools/hatsd-user/control/descriptors.hpp"
 #include "tools/hatsd-user/control/local_socket.hpp"
 #include "tools/hatsd-user/quick/run_directory.hpp"
 
@@ -33,21 +34,24 @@ AppResult<std::vector<std::string>> control_sockets() {
 }
 
 /// 0 or errno.
-int send_all(int fd, std::string_view text) {
+int send_all(int fd, std::string_view text, std::span<const int> descriptors) {
   while (!text.empty()) {
-    const ssize_t count = send(fd, text.data(), text.size(), MSG_NOSIGNAL);
+    const auto* bytes = reinterpret_cast<const uint8_t*>(text.data());
+    const ssize_t count = send_with(fd, {bytes, text.size()}, descriptors);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return errno;
+    descriptors = {};
     text.remove_prefix(static_cast<size_t>(count));
   }
   return 0;
 }
 
 /// One request and its reply over a connected socket.
-AppResult<json> exchange(int fd, const std::string& socket, const json& request) {
+AppResult<json> exchange(int fd, const std::string& socket, const json& request,
+                         std::span<const int> descriptors = {}) {
   std::string line = request.dump(-1, ' ', false, json::error_handler_t::replace);
   line += '\n';
-  const int error = send_all(fd, line);
+  const int error = send_all(fd, line, descriptors);
   crypto::wipe({reinterpret_cast<uint8_t*>(line.data()), line.size()});  // `reload` sends files with keys
   if (error != 0) return fail(errno_text(socket, error));
   std::string reply;
@@ -68,10 +72,11 @@ AppResult<json> exchange(int fd, const std::string& socket, const json& request)
 
 }  // namespace
 
-AppResult<json> control_request(const std::string& socket, const json& request) {
+AppResult<json> control_request(const std::string& socket, const json& request,
+                                std::span<const int> descriptors) {
   const auto fd = connect_to(socket);
   if (!fd) return fail(errno_text(socket, fd.error()));
-  return exchange(fd->get(), socket, request);
+  return exchange(fd->get(), socket, request, descriptors);
 }
 
 AppResult<std::vector<LiveProcess>> ask_all(const json& request) {

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -45,8 +46,9 @@ struct LiveProcess {
 /// How messages name an interface that is in the way: "gx", or "gx (moved to another network namespace)".
 [[nodiscard]] std::string name_and_place(const std::string& name, bool here);
 
-/// Sends one request to a process and waits for its reply.
+/// Sends one request to a process, with `descriptors` if it is to have some, and waits for its reply.
 [[nodiscard]] AppResult<nlohmann::json> control_request(const std::string& socket,
-                                                        const nlohmann::json& request);
+                                                        const nlohmann::json& request,
+                                                        std::span<const int> descriptors = {});
 
 }  // namespace hats::app

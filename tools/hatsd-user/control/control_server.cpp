@@ -1,10 +1,12 @@
 #include "tools/hatsd-user/control/control_server.hpp"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/read_until.hpp>
 #include <boost/asio/write.hpp>
+#include <cerrno>
 #include <chrono>
 #include <utility>
 
@@ -18,6 +20,7 @@ using nlohmann::json;
 namespace {
 
 constexpr std::chrono::milliseconds kAcceptPause{100};
+constexpr size_t kReadSize = size_t{64} * 1024;  // of a request at once
 
 std::vector<std::string> words_of(const json& request) {
   std::vector<std::string> out;
@@ -40,14 +43,30 @@ class ControlServer::Session : public std::enable_shared_from_this<Session> {
   Session& operator=(const Session&) = delete;
 
   void read() {
-    boost::asio::async_read_until(socket_, boost::asio::dynamic_buffer(request_, kMaxControlRequest), '\n',
-                                  [self = shared_from_this()](boost::system::error_code error, size_t size) {
-                                    if (!error && *self->target_ != nullptr)
-                                      self->handle(std::string_view(self->request_).substr(0, size));
-                                  });
+    // Asio's own reads would drop the descriptors that come along.
+    socket_.async_wait(Protocol::socket::wait_read,
+                       [self = shared_from_this()](boost::system::error_code error) {
+                         if (!error && *self->target_ != nullptr) self->receive();
+                       });
   }
 
  private:
+  void receive() {
+    std::array<uint8_t, kReadSize> buffer;
+    const ssize_t count = receive_with(socket_.native_handle(), buffer, descriptors_, MSG_DONTWAIT);
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return read();
+    if (count <= 0) return;
+    const size_t before = request_.size();
+    request_.append(reinterpret_cast<const char*>(buffer.data()), static_cast<size_t>(count));
+    crypto::wipe({buffer.data(), static_cast<size_t>(count)});
+    const size_t end = request_.find('\n', before);
+    if (end != std::string::npos) {
+      handle(std::string_view(request_).substr(0, end));
+    } else if (request_.size() < kMaxControlRequest) {
+      read();
+    }
+  }
+
   void handle(std::string_view line) {
     const json request = json::parse(line, nullptr, false);
     const auto field = [&](const char* name) {
@@ -62,7 +81,7 @@ class ControlServer::Session : public std::enable_shared_from_this<Session> {
     } else if (operation == "tunnel_survey") {
       respond(target.control_tunnel_survey(request.value("tunnel", json::object())));
     } else if (operation == "down") {
-      target.control_down(field("name"), peer_process(socket_.native_handle()), respond);
+      target.control_down(field("name"), descriptors_, respond);
     } else if (operation == "reload") {
       target.control_reload(field("name"), request.value("sources", json::object()), respond);
     } else if (operation == "tunnel_add") {
@@ -83,6 +102,7 @@ class ControlServer::Session : public std::enable_shared_from_this<Session> {
   Protocol::socket socket_;
   std::shared_ptr<ControlTarget*> target_;
   std::string request_, reply_;
+  Descriptors descriptors_;  // that came with the request
 };
 
 AppResult<std::unique_ptr<ControlServer>> ControlServer::open(boost::asio::io_context& io,

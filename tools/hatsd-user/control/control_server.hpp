@@ -1,13 +1,12 @@
 // /run/hatsd-user/PID.sock: how `show`, `down` and `reload` reach a process (DESIGN.md 5). One request a
 // connection: a line of JSON each way. Requests: {"op":"show"}, {"op":"show","name":N} (the interfaces that
-// are called so now), {"op":"down","name":I}, {"op":"reload","name":I,"sources":S},
+// are called so now), {"op":"down","name":I} (with output and error of who asks, SCM_RIGHTS),
+// {"op":"reload","name":I,"sources":S},
 // {"op":"tunnel_survey","tunnel":T}, {"op":"tunnel_add","name":N,"words":[...]},
 // {"op":"tunnel_change","name":I,"words":[...]}. Replies: {"interfaces":[...]}, that of a survey, {} or
 // {"error":TEXT,"exit_code":N}. I is the id that `show` gives: an interface's name may be another's by now.
 // What is asked for every `tunnel add` must not grow with the number of tunnels.
 #pragma once
-
-#include <sys/types.h>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -18,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "tools/hatsd-user/control/descriptors.hpp"
 #include "tools/hatsd-user/control/local_socket.hpp"
 #include "tools/hatsd-user/daemon/app_error.hpp"
 
@@ -42,8 +42,8 @@ class ControlTarget {
   /// apart from `tunnel` (tunnel_to_json()) on the wire, what that is called and where it is ("alike": "name"
   /// and "network_namespace").
   virtual nlohmann::json control_tunnel_survey(const nlohmann::json& tunnel) = 0;
-  /// Replies when the interface is gone. `caller`: the process that asks, 0 if it is not visible from here.
-  virtual void control_down(const std::string& id, pid_t caller, ControlReply reply) = 0;
+  /// Replies when the interface is gone. `output`: output and error of who asks, if they came along.
+  virtual void control_down(const std::string& id, const Descriptors& output, ControlReply reply) = 0;
   /// `sources`: sources_to_json().
   virtual void control_reload(const std::string& id, const nlohmann::json& sources, ControlReply reply) = 0;
   /// `words` of `tunnel add NAME ...`, in the words of ip(8).

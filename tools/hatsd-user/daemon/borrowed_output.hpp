@@ -2,19 +2,16 @@
 // long left its terminal, and the person who asked wants to read it.
 #pragma once
 
-#include <sys/types.h>
-
 #include <array>
 
-#include "transport/udp_socket.hpp"
+#include "tools/hatsd-user/control/descriptors.hpp"
 
 namespace hats::app {
 
-/// While it lives, our output and error are those of `process`. What cannot be opened (a process that is
-/// gone, a socket) stays as it was; 0 borrows nothing.
+/// While it lives, our output and error are the two of `theirs`; fewer borrow nothing.
 class BorrowedOutput {
  public:
-  explicit BorrowedOutput(pid_t process);
+  explicit BorrowedOutput(const Descriptors& theirs);
   ~BorrowedOutput();
   BorrowedOutput(const BorrowedOutput&) = delete;
   BorrowedOutput& operator=(const BorrowedOutput&) = delete;

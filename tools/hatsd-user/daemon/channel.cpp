@@ -23,22 +23,23 @@ bool may_try_again(int fd, short events) {
   return poll(&wait, 1, -1) >= 0 || errno == EINTR;
 }
 
-bool send_all(int fd, const void* data, size_t size) {
+bool send_all(int fd, const void* data, size_t size, std::span<const int> descriptors = {}) {
   const auto* bytes = static_cast<const uint8_t*>(data);
   while (size > 0) {
-    const ssize_t count = send(fd, bytes, size, MSG_NOSIGNAL);
+    const ssize_t count = send_with(fd, {bytes, size}, descriptors);
     if (count < 0 && may_try_again(fd, POLLOUT)) continue;
     if (count <= 0) return false;
+    descriptors = {};
     bytes += count;
     size -= static_cast<size_t>(count);
   }
   return true;
 }
 
-bool receive_all(int fd, void* data, size_t size) {
+bool receive_all(int fd, void* data, size_t size, Descriptors& descriptors) {
   auto* bytes = static_cast<uint8_t*>(data);
   while (size > 0) {
-    const ssize_t count = recv(fd, bytes, size, 0);
+    const ssize_t count = receive_with(fd, {bytes, size}, descriptors);
     if (count < 0 && may_try_again(fd, POLLIN)) continue;
     if (count <= 0) return false;
     bytes += count;
@@ -81,19 +82,24 @@ std::pair<transport::UniqueFd, transport::UniqueFd> make_channel() {
   return {transport::UniqueFd(ends[0]), transport::UniqueFd(ends[1])};
 }
 
-bool send_message(int fd, const json& message) {
+bool send_message(int fd, const json& message, std::span<const int> descriptors) {
   std::string text = message.dump(-1, ' ', false, json::error_handler_t::replace);
   const auto size = static_cast<uint32_t>(text.size());
-  const bool sent = send_all(fd, &size, sizeof size) && send_all(fd, text.data(), text.size());
+  const bool sent = send_all(fd, &size, sizeof size, descriptors) && send_all(fd, text.data(), text.size());
   wipe_text(text);
   return sent;
 }
 
 std::optional<json> receive_message(int fd) {
+  Descriptors unwanted;
+  return receive_message(fd, unwanted);
+}
+
+std::optional<json> receive_message(int fd, Descriptors& descriptors) {
   uint32_t size = 0;
-  if (!receive_all(fd, &size, sizeof size) || size > kMaxChannelMessage) return std::nullopt;
+  if (!receive_all(fd, &size, sizeof size, descriptors) || size > kMaxChannelMessage) return std::nullopt;
   std::string text(size, '\0');
-  if (!receive_all(fd, text.data(), text.size())) return std::nullopt;
+  if (!receive_all(fd, text.data(), text.size(), descriptors)) return std::nullopt;
   json message = json::parse(text, nullptr, false);
   wipe_text(text);
   if (!message.is_object()) return std::nullopt;

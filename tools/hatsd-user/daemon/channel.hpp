@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "core/wg/update.hpp"
+#include "tools/hatsd-user/control/descriptors.hpp"
 #include "transport/udp_socket.hpp"
 
 namespace hats::app {
@@ -22,8 +24,9 @@ inline constexpr size_t kChannelHeader = 4;
 [[nodiscard]] std::pair<transport::UniqueFd, transport::UniqueFd> make_channel();
 
 /// Waits until all of it is sent. False if the other end is gone.
-bool send_message(int fd, const nlohmann::json& message);
-/// Waits for one message; nullopt if the other end is gone.
+bool send_message(int fd, const nlohmann::json& message, std::span<const int> descriptors = {});
+/// Waits for one message; nullopt if the other end is gone. What came with it is put into `descriptors`.
+[[nodiscard]] std::optional<nlohmann::json> receive_message(int fd, Descriptors& descriptors);
 [[nodiscard]] std::optional<nlohmann::json> receive_message(int fd);
 
 /// A device's state, private and preshared keys included.

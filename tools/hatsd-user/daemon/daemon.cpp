@@ -190,7 +190,7 @@ void Daemon::remove(Interface& interface) {
   entries_.erase(entries_.begin() + (entry - entries_.data()));
 }
 
-void Daemon::end(Interface& interface, Ending why, std::function<void()> done, pid_t caller) {
+void Daemon::end(Interface& interface, Ending why, std::function<void()> done, const Descriptors& output) {
   Entry* entry = entry_of(interface);
   if (entry == nullptr) return;
   // Told when all is undone, which is later than when the link is gone: hooks may still run.
@@ -207,7 +207,7 @@ void Daemon::end(Interface& interface, Ending why, std::function<void()> done, p
     remove_it();
     finish();
   } else {
-    host_->end(interface, why, caller, remove_it, finish);
+    host_->end(interface, why, output, remove_it, finish);
   }
 }
 

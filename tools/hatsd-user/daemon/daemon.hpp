@@ -59,8 +59,8 @@ class Daemon final : public ControlTarget {
   /// Deletes an interface, and nothing else of it.
   void remove(Interface& interface);
   /// Ends an interface in the right order; `done` is called when it is gone. Asked twice, both are told.
-  /// `caller`: the process whose terminal hears what hooks say, or 0.
-  void end(Interface& interface, Ending why, std::function<void()> done, pid_t caller = 0);
+  /// `output`: where what hooks say is read, or none.
+  void end(Interface& interface, Ending why, std::function<void()> done, const Descriptors& output = {});
   void end_all();
 
   /// Serves until the last interface is gone.
@@ -71,7 +71,7 @@ class Daemon final : public ControlTarget {
   // ControlTarget.
   nlohmann::json control_show(const std::string& name) override;
   nlohmann::json control_tunnel_survey(const nlohmann::json& tunnel) override;
-  void control_down(const std::string& id, pid_t caller, ControlReply reply) override;
+  void control_down(const std::string& id, const Descriptors& output, ControlReply reply) override;
   void control_reload(const std::string& id, const nlohmann::json& sources, ControlReply reply) override;
   void control_tunnel_add(const std::string& name, const std::vector<std::string>& words,
                           ControlReply reply) override;

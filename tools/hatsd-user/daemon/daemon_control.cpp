@@ -49,10 +49,10 @@ json Daemon::control_tunnel_survey(const json& tunnel) {
   return out;
 }
 
-void Daemon::control_down(const std::string& id, pid_t caller, ControlReply reply) {
+void Daemon::control_down(const std::string& id, const Descriptors& output, ControlReply reply) {
   Interface* interface = find(id);
   if (interface == nullptr) return reply(no_such(id));
-  end(*interface, Ending::asked, [reply] { reply(json::object()); }, caller);
+  end(*interface, Ending::asked, [reply] { reply(json::object()); }, output);
 }
 
 void Daemon::control_reload(const std::string& id, const json& sources, ControlReply reply) {

@@ -2,11 +2,10 @@
 // (DESIGN.md 5). The daemon asks; it never runs a hook.
 #pragma once
 
-#include <sys/types.h>
-
 #include <functional>
 #include <string>
 
+#include "tools/hatsd-user/control/descriptors.hpp"
 #include "tools/hatsd-user/daemon/app_error.hpp"
 #include "tools/hatsd-user/daemon/interface.hpp"
 #include "tools/hatsd-user/daemon/interface_file.hpp"
@@ -21,8 +20,8 @@ class HostSide {
   virtual ~HostSide() = default;
 
   /// Undoes what stands before deletion, calls `remove`, undoes the rest, calls `done`. May call both before
-  /// it returns, or later. `caller`: the process that asked for it by `down`, or 0.
-  virtual void end(Interface& interface, Ending why, pid_t caller, std::function<void()> remove,
+  /// it returns, or later. `output`: output and error of who asked for it by `down`, or none.
+  virtual void end(Interface& interface, Ending why, const Descriptors& output, std::function<void()> remove,
                    std::function<void()> done) = 0;
   /// Applies a changed configuration.
   virtual void reload(Interface& interface, InterfaceSources sources,

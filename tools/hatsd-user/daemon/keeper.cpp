@@ -120,7 +120,7 @@ bool Keeper::wait_until_created() {
 
 bool Keeper::bring_up() {
   for (InterfaceFile& file : files_) {
-    HostSetup setup(std::move(file.config), file.name, file.path, logging_host_options(signals_.get()));
+    HostSetup setup(std::move(file.config), file.name, file.path, host_options());
     Device device(*this, file.name);
     if (const auto done = setup.up(device); !done) {
       spdlog::error("{}", done.error().text(file.path));
@@ -137,9 +137,9 @@ bool Keeper::bring_up() {
 void Keeper::serve() {
   while (!guests_.empty() && !data_process_gone_) {
     if (!unhandled_.empty()) {
-      const json message = std::move(unhandled_.front());
+      Heard heard = std::move(unhandled_.front());
       unhandled_.pop_front();
-      handle(message);
+      handle(std::move(heard));
       continue;
     }
     std::array<pollfd, 2> wait{{{signals_.get(), POLLIN, 0}, {channel_.get(), POLLIN, 0}}};
@@ -148,8 +148,8 @@ void Keeper::serve() {
       notify_service_manager("STOPPING=1");
       end_all();
     } else if (wait[1].revents != 0) {
-      if (const auto message = receive_message(channel_.get())) {
-        handle(*message);
+      if (auto heard = hear()) {
+        handle(std::move(*heard));
       } else {
         data_process_gone_ = true;
       }
@@ -158,11 +158,20 @@ void Keeper::serve() {
   if (data_process_gone_) data_process_died();
 }
 
-void Keeper::handle(const json& message) {
+std::optional<Keeper::Heard> Keeper::hear() {
+  Heard out;
+  auto message = receive_message(channel_.get(), out.descriptors);
+  if (!message) return std::nullopt;
+  out.message = std::move(*message);
+  return out;
+}
+
+void Keeper::handle(Heard heard) {
+  const json& message = heard.message;
   const std::string what = message.value("say", "");
   const std::string name = message.value("name", "");
   if (what == "end") {
-    end(name, message.value("link_gone", false), message.value("caller", pid_t{0}));
+    end(name, message.value("link_gone", false), heard.descriptors);
   } else if (what == "reload") {
     reload(name);
   } else if (what == "stop") {
@@ -171,9 +180,23 @@ void Keeper::handle(const json& message) {
   }
 }
 
-void Keeper::end(const std::string& name, bool link_gone, pid_t caller) {
+/// Warnings go to the log, and to whoever waits for what we do.
+HostOptions Keeper::host_options() {
+  HostOptions options = logging_host_options(signals_.get());
+  options.warn = [this](const std::string& text) {
+    spdlog::warn("{}", text);
+    if (listener_ == nullptr || listener_->size() < 2) return;
+    const std::string line = "hatsd-user: warning: " + text + "\n";
+    (void)!write((*listener_)[1].get(), line.data(), line.size());
+  };
+  return options;
+}
+
+void Keeper::end(const std::string& name, bool link_gone, const Descriptors& output) {
   // In the foreground we have an output of our own, which somebody reads.
-  const BorrowedOutput output(logs_to_syslog(settings_) ? caller : 0);
+  const Descriptors none;
+  const BorrowedOutput borrowed(logs_to_syslog(settings_) ? output : none);
+  listener_ = &output;
   if (Guest* guest = find(name)) {
     Device device(*this, name);
     guest->setup.before_delete(link_gone || data_process_gone_ ? nullptr : &device);
@@ -181,11 +204,12 @@ void Keeper::end(const std::string& name, bool link_gone, pid_t caller) {
     guest->setup.after_delete();
     guests_.erase(guests_.begin() + (guest - guests_.data()));
   }
+  listener_ = nullptr;
   (void)send_message(channel_.get(), {{"do", "ended"}, {"name", name}});
 }
 
 void Keeper::end_all() {
-  while (!guests_.empty()) end(guests_.back().name, false, 0);
+  while (!guests_.empty()) end(guests_.back().name, false, {});
 }
 
 void Keeper::data_process_died() {
@@ -221,9 +245,9 @@ std::optional<json> Keeper::ask(const json& request) {
     data_process_gone_ = true;
     return std::nullopt;
   }
-  while (auto message = receive_message(channel_.get())) {
-    if (message->contains("reply")) return std::move((*message)["reply"]);
-    unhandled_.push_back(std::move(*message));
+  while (auto heard = hear()) {
+    if (heard->message.contains("reply")) return std::move(heard->message["reply"]);
+    unhandled_.push_back(std::move(*heard));
   }
   data_process_gone_ = true;
   return std::nullopt;

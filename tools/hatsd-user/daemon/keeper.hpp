@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "tools/hatsd-user/control/descriptors.hpp"
 #include "tools/hatsd-user/control/local_socket.hpp"
 #include "tools/hatsd-user/daemon/interface_file.hpp"
 #include "tools/hatsd-user/daemon/readiness.hpp"
@@ -35,13 +36,21 @@ class Keeper {
     HostSetup setup;
   };
 
+  struct Heard {
+    nlohmann::json message;
+    Descriptors descriptors;
+  };
+
   bool wait_until_created();
   void remember_sockets();
   bool bring_up();
   void serve();
-  void handle(const nlohmann::json& message);
+  void handle(Heard heard);
+  /// Waits for one message; nullopt if the data process is gone.
+  std::optional<Heard> hear();
   void reload(const std::string& name);
-  void end(const std::string& name, bool link_gone, pid_t caller);
+  void end(const std::string& name, bool link_gone, const Descriptors& output);
+  [[nodiscard]] HostOptions host_options();
   void end_all();
   void data_process_died();
   int wait_for_data_process();
@@ -55,9 +64,10 @@ class Keeper {
   Settings settings_;
   Readiness ready_;
   transport::UniqueFd signals_;
-  std::vector<Guest> guests_;             // that are up, in order
-  std::deque<nlohmann::json> unhandled_;  // said while we waited for a reply
-  std::vector<SocketFile> sockets_;       // of the data process, to remove if it dies without a word
+  std::vector<Guest> guests_;              // that are up, in order
+  std::deque<Heard> unhandled_;            // said while we waited for a reply
+  std::vector<SocketFile> sockets_;        // of the data process, to remove if it dies without a word
+  const Descriptors* listener_ = nullptr;  // output and error of who asked for what is being done, if any
   bool data_process_gone_ = false;
 };
 

@@ -134,13 +134,14 @@ json KeeperLink::reconfigure(Interface& interface) {
   return outcome(done);
 }
 
-void KeeperLink::end(Interface& interface, Ending why, pid_t caller, std::function<void()> remove,
-                     std::function<void()> done) {
+void KeeperLink::end(Interface& interface, Ending why, const Descriptors& output,
+                     std::function<void()> remove, std::function<void()> done) {
   const std::string& name = interface.name();
   ending_[name] = {std::move(remove), std::move(done)};
-  (void)send_message(
-      channel_.get(),
-      {{"say", "end"}, {"name", name}, {"link_gone", why == Ending::link_gone}, {"caller", caller}});
+  std::vector<int> numbers;
+  for (const transport::UniqueFd& one : output) numbers.push_back(one.get());
+  const json message = {{"say", "end"}, {"name", name}, {"link_gone", why == Ending::link_gone}};
+  (void)send_message(channel_.get(), message, numbers);
 }
 
 void KeeperLink::reload(Interface& interface, InterfaceSources sources,

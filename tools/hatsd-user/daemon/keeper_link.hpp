@@ -27,7 +27,7 @@ class KeeperLink final : public HostSide {
              const Settings& settings);
   ~KeeperLink() override;
 
-  void end(Interface& interface, Ending why, pid_t caller, std::function<void()> remove,
+  void end(Interface& interface, Ending why, const Descriptors& output, std::function<void()> remove,
            std::function<void()> done) override;
   void reload(Interface& interface, InterfaceSources sources,
               std::function<void(AppResult<void>)> done) override;

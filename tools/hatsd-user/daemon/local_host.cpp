@@ -22,7 +22,7 @@ AppResult<void> LocalHost::up(Interface& interface, InterfaceFile& file) {
   return {};
 }
 
-void LocalHost::end(Interface& interface, Ending why, pid_t, std::function<void()> remove,
+void LocalHost::end(Interface& interface, Ending why, const Descriptors&, std::function<void()> remove,
                     std::function<void()> done) {
   const auto found = setups_.find(interface.id());
   if (found == setups_.end()) {

@@ -20,7 +20,7 @@ class LocalHost final : public HostSide {
   /// left.
   AppResult<void> up(Interface& interface, InterfaceFile& file);
 
-  void end(Interface& interface, Ending why, pid_t caller, std::function<void()> remove,
+  void end(Interface& interface, Ending why, const Descriptors& output, std::function<void()> remove,
            std::function<void()> done) override;
   void reload(Interface& interface, InterfaceSources sources,
               std::function<void(AppResult<void>)> done) override;

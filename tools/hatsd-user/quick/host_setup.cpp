@@ -123,7 +123,7 @@ void HostSetup::before_delete(DeviceControl* device) {
 
 void HostSetup::after_delete() {
   while (!record_.items().empty()) {
-    undo_item(record_.items().front(), interface_, options_.warn);
+    undo_item(record_.items().front(), interface_, file_, options_.warn);
     record_.drop(0);
   }
   record_.remove();
@@ -142,15 +142,15 @@ std::expected<bool, std::string> HostSetup::finish_undo(const std::string& inter
   }
   // Of a namespace that is gone, only the host's name servers are left.
   const bool here = record.same_namespace();
-  const auto warn = [&](const std::string& text) { options.warn(record.config_file() + ": " + text); };
   for (size_t i = record.items().size(); i-- > 0;) {
     const auto& item = record.items()[i];
     if (std::holds_alternative<UndoHook>(item)) continue;
-    if (here || std::holds_alternative<UndoDns>(item)) undo_item(item, interface, warn);
+    if (here || std::holds_alternative<UndoDns>(item))
+      undo_item(item, interface, record.config_file(), options.warn);
     record.drop(i);
   }
   while (!record.items().empty()) {
-    if (here) undo_item(record.items().front(), interface, warn);
+    if (here) undo_item(record.items().front(), interface, record.config_file(), options.warn);
     record.drop(0);
   }
   record.remove();
@@ -318,7 +318,7 @@ void HostSetup::undo_all_but_hooks() {
 void HostSetup::undo_where(const std::function<bool(const UndoItem&)>& which) {
   for (size_t i = record_.items().size(); i-- > 0;) {
     if (!which(record_.items()[i])) continue;
-    undo_item(record_.items()[i], interface_, options_.warn);
+    undo_item(record_.items()[i], interface_, file_, options_.warn);
     record_.drop(i);
   }
 }

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "core/base/config_error.hpp"
 #include "tools/hatsd-user/quick/dns.hpp"
 #include "tools/hatsd-user/quick/firewall.hpp"
 #include "tools/hatsd-user/quick/hooks.hpp"
@@ -32,7 +33,10 @@ void undo_sysctl(const UndoSysctl& sysctl, const Warn& warn) {
 
 }  // namespace
 
-void undo_item(const UndoItem& item, const std::string& interface, const Warn& warn) {
+void undo_item(const UndoItem& item, const std::string& interface, const std::string& file,
+               const Warn& warn_of) {
+  const Warn warn = [&](const std::string& text) { warn_of(file + ": " + text); };
+
   if (const auto* rule = std::get_if<UndoRule>(&item)) {
     undo_rule(rule->rule, warn);
   } else if (const auto* firewall = std::get_if<UndoFirewall>(&item)) {
@@ -45,8 +49,11 @@ void undo_item(const UndoItem& item, const std::string& interface, const Warn& w
   } else if (const auto* sysctl = std::get_if<UndoSysctl>(&item)) {
     undo_sysctl(*sysctl, warn);
   } else if (const auto* hook = std::get_if<UndoHook>(&item)) {
-    const auto done = run_hook(hook->command, -1, warn);
-    if (!done) warn("line " + std::to_string(hook->line) + ": PostDown: " + done.error());
+    const Warn of_hook = [&](const std::string& text) {
+      warn_of(ConfigError{.line = hook->line, .key = "PostDown", .message = text}.text(file));
+    };
+    const auto done = run_hook(hook->command, -1, of_hook);
+    if (!done) of_hook(done.error());
   }
 }
 

@@ -110,6 +110,26 @@ def test_after_a_crash_it_comes_up_again():
         assert rules == 1, f"{rules} rules after a crash and another up"
 
 
+def test_down_takes_away_what_a_killed_process_left():
+    def kill(world, lines):
+        pair = Pair(world, interface_lines=lines)
+        for pid in processes():
+            os.kill(int(pid), signal.SIGKILL)
+        until(lambda: processes() == [], what="all killed")
+        assert os.path.exists("/run/wireguard/wgl.sock")
+        return pair
+    for lines in ("Table = off\n", "Table = off\nPostDown = echo undone %i\n"):
+        for word in ("wgl", "--all"):
+            with World() as world:
+                pair = kill(world, lines)
+                done = pair.left.hatsd("down", word)
+                assert done.stderr == "" and ("undone wgl" in done.stdout) == ("PostDown" in lines), done
+                assert not os.path.exists("/run/wireguard/wgl.sock")
+                again = pair.left.hatsd("down", "wgl", check=False)
+                assert again.returncode == 1 and "no such interface" in again.stderr, again
+                pair.right.hatsd("down", "--all")
+
+
 def test_another_may_follow_a_killed_process_at_once():
     with World() as world:
         pair = Pair(world)

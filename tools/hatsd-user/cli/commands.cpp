@@ -120,6 +120,7 @@ int run_down(const CommandLine& line) {
     const auto all = own_live_interfaces();
     if (!all) return complain(all.error());
     for (const LiveInterface& live : *all) note(take_down(live));
+    note(clean_up_after_all());
   }
   return code;
 }
@@ -223,6 +224,9 @@ int run_check(const CommandLine& line) {
     for (InterfaceFile& file : *files) {
       std::cout << std::exchange(separator, "\n");
       if (auto fits = check_beside(file, before); !fits) code = complain(fits.error());
+      if (file.sources.format == config::Format::networkd && file.sources.networkd.network.empty()) {
+        std::cout << "warning: no .network matches " << file.name << ": it gets no addresses and no routes\n";
+      }
       for (const std::string& text : collisions(file)) std::cout << "warning: " << text << '\n';
       for (const std::string& path : file.secret_paths()) {
         for (const std::string& warning : file_guard(path)) std::cout << "warning: " << warning << '\n';

@@ -3,9 +3,11 @@
 #include <net/if.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <filesystem>
 #include <iostream>
 #include <thread>
 
@@ -15,10 +17,13 @@
 #include "tools/hatsd-user/cli/netplan_files.hpp"
 #include "tools/hatsd-user/control/local_socket.hpp"
 #include "tools/hatsd-user/control/tunnel_json.hpp"
+#include "tools/hatsd-user/control/uapi_server.hpp"
 #include "tools/hatsd-user/daemon/local_host.hpp"
 #include "tools/hatsd-user/quick/atomic_file.hpp"
 #include "tools/hatsd-user/quick/host_setup.hpp"
+#include "tools/hatsd-user/quick/run_directory.hpp"
 #include "tools/hatsd-user/quick/service_port.hpp"
+#include "tools/hatsd-user/quick/undo_record.hpp"
 #include "transport/udp_socket.hpp"
 #include "tun/link.hpp"
 
@@ -58,6 +63,40 @@ bool is_left_by_the_dead(const std::string& name) {
   if (link->kind != "tun") return false;
   const auto live = live_interfaces(name);
   return live && find_here(*live, name) == nullptr && wait_until_gone(name, kLettingGoTimeout);
+}
+
+constexpr std::string_view kSocketSuffix = ".sock";
+
+std::string wg_socket(const std::string& name) {
+  return std::string(kUapiDirectory) + "/" + name + std::string(kSocketSuffix);
+}
+
+/// Whether nobody listens on wg's socket of an interface that is not here: its process was killed.
+bool has_dead_socket(const std::string& name) {
+  if (link_exists(name)) return false;
+  const auto connected = connect_to(wg_socket(name));
+  return !connected && connected.error() == ECONNREFUSED;
+}
+
+/// True: there was one.
+bool remove_dead_socket(const std::string& name) {
+  // The kernel may still be letting go of the link.
+  if (link_exists(name) && !is_left_by_the_dead(name)) return false;
+  return has_dead_socket(name) && unlink(wg_socket(name).c_str()) == 0;
+}
+
+/// Whose they were.
+std::vector<std::string> dead_sockets() {
+  std::vector<std::string> out;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(kUapiDirectory, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string file = entry->path().filename().string();
+    if (!file.ends_with(kSocketSuffix)) continue;
+    std::string name = file.substr(0, file.size() - kSocketSuffix.size());
+    if (has_dead_socket(name)) out.push_back(std::move(name));
+  }
+  return out;
 }
 
 /// The tunnel of a file, with the link that it names.
@@ -181,6 +220,9 @@ int complain(const AppError& error) {
 }
 
 AppResult<void> check_name_is_free(const std::string& name) {
+  if (access(kRunDirectory, R_OK | X_OK) != 0 && errno == EACCES) {
+    return fail(std::string(kRunDirectory) + ": not permitted; run as root");
+  }
   if (link_exists(name) && !is_left_by_the_dead(name)) return fail(taken_text(name));
   // What a process that died has left behind is undone first.
   const auto undone = HostSetup::finish_undo(name, logging_host_options(-1));
@@ -225,7 +267,23 @@ AppResult<void> clean_up_after(const std::string& name) {
   const auto undone = HostSetup::finish_undo(name, logging_host_options(-1));
   remove_run_directory_if_unused();
   if (!undone) return fail(name + ": " + undone.error());
-  if (!*undone) return fail(name + ": hatsd-user has no such interface here (`hatsd-user show` lists them)");
+  const bool had_socket = remove_dead_socket(name);
+  if (!*undone && !had_socket)
+    return fail(name + ": hatsd-user has no such interface here (`hatsd-user show` lists them)");
+  return {};
+}
+
+AppResult<void> clean_up_after_all() {
+  std::vector<std::string> names = UndoRecord::left_behind(kRunDirectory);
+  for (const std::string& name : dead_sockets()) {
+    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
+  }
+  std::string faults;
+  for (const std::string& name : names) {
+    const auto done = clean_up_after(name);
+    if (!done) faults += (faults.empty() ? "" : "\n") + done.error().message;
+  }
+  if (!faults.empty()) return fail(faults);
   return {};
 }
 

@@ -33,6 +33,12 @@ struct WgPeer {
   std::optional<EndpointText> endpoint;
   std::optional<uint16_t> persistent_keepalive_s;  // 0: off
   int line = 0;                                    // of its [Peer]
+  int key_line = 0;                                // of its PublicKey; 0: not noted
+  /// Of `allowed_ips`, one each, where the parser notes them; else empty.
+  std::vector<int> allowed_ips_lines{};
+  [[nodiscard]] int line_of_allowed_ip(size_t index) const {
+    return index < allowed_ips_lines.size() ? allowed_ips_lines[index] : line;
+  }
 };
 
 struct Hook {

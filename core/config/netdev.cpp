@@ -44,7 +44,6 @@ std::string kinds_text() {
 
 ConfigResult<void> check_kind(const Assignment& at) {
   if (is_served_kind(at.value())) return {};
-  if (const auto message = placeholder_message(at.value(), false)) return at.fail(*message);
   std::string message = quoted(at.value()) + " is not a kind that hatsd-user makes (" + kinds_text() + ")";
   const std::string word(at.value().substr(0, at.value().find_first_of(" \t#;")));
   if (word != at.value() && is_served_kind(word)) {
@@ -61,6 +60,10 @@ NetdevIdentity check_identity(const IniText& text, const std::string& file, Faul
   const auto missing = [&](const char* key, const std::string& example) {
     return missing_key(text, netdev_rules(), "NetDev", key, "write " + example, file);
   };
+  // Placeholders are told where the section is read.
+  const auto unfilled = [](const Assignment& at) {
+    return placeholder_message(at.value(), false).has_value();
+  };
   NetdevIdentity out;
   if (!identity.name && !identity.kind) {
     faults.add(missing("Name", "Name = INTERFACE and Kind = one of " + kinds_text()));
@@ -69,13 +72,13 @@ NetdevIdentity check_identity(const IniText& text, const std::string& file, Faul
   if (!identity.name) {
     faults.add(missing("Name", "Name = INTERFACE"));
   } else if (const std::string fault = interface_name_fault(identity.name->value()); !fault.empty()) {
-    faults.add(identity.name->fail(fault).error());
+    if (!unfilled(*identity.name)) faults.add(identity.name->fail(fault).error());
   } else {
     out.name = identity.name->value();
   }
   if (!identity.kind) {
     faults.add(missing("Kind", "Kind = one of " + kinds_text()));
-  } else if (faults.passed(check_kind(*identity.kind))) {
+  } else if (!unfilled(*identity.kind) && faults.passed(check_kind(*identity.kind))) {
     out.kind = identity.kind->value();
   }
   return out;

@@ -235,6 +235,7 @@ WireGuardReader::Done WireGuardReader::read_public_key(const Assignment& at, Pee
   if (const auto done = parse_key(without_blanks(at.value()), peer.peer.public_key.bytes); !done) {
     return at.fail(done.error());
   }
+  peer.peer.key_line = at.entry->line;
   return {};
 }
 
@@ -342,20 +343,21 @@ void WireGuardReader::warn_of_peers() {
   for (size_t i = peers_.size(); i-- > 0;) {
     const WgPeer& peer = config_.peers[i];
     const std::string& file = peers_[i].section->file;
+    const int key_line = peer.key_line != 0 ? peer.key_line : peer.line;
     if (peer.public_key == own) {
-      warnings_.add(file, peer.line, "PublicKey",
+      warnings_.add(file, key_line, "PublicKey",
                     "this is the interface's own key; the peer is skipped, as the kernel does");
     }
-    const auto [seen, fresh] = keys.emplace(peer.public_key, peer.line);
+    const auto [seen, fresh] = keys.emplace(peer.public_key, key_line);
     if (!fresh) {
-      warnings_.add(file, peer.line, "PublicKey",
+      warnings_.add(file, key_line, "PublicKey",
                     "the same key stands in line " + std::to_string(seen->second) +
                         " already; the AllowedIPs of the earlier [WireGuardPeer] count");
     }
     for (const wg::AllowedIpChange& entry : peer.allowed_ips) {
       const auto [owner, first] = owners.emplace(entry.prefix, peer.public_key);
       if (first || owner->second == peer.public_key) continue;
-      warnings_.add(file, peer.line, "AllowedIPs",
+      warnings_.add(file, peers_[i].lines.at(entry.prefix), "AllowedIPs",
                     entry.prefix.text() + " is given to two peers; the earlier one has it, as with networkd");
     }
   }

@@ -57,6 +57,16 @@ bool is_secret(std::string_view key) {
   return equals_ignoring_case(key, "PrivateKey") || equals_ignoring_case(key, "PresharedKey");
 }
 
+/// Whether prefixes of the value have blanks alone between them.
+bool lacks_commas(std::string_view value) {
+  return std::ranges::any_of(split(value, ','), [](std::string_view entry) {
+    entry = trim(entry);
+    const size_t end = entry.find_first_of(" \t");
+    return end != std::string_view::npos && Prefix::parse(entry.substr(0, end)) &&
+           Prefix::parse(entry.substr(entry.find_last_of(" \t") + 1));
+  });
+}
+
 class Parser {
  public:
   ConfigResult<InterfaceConfig> parse(std::string_view text);
@@ -354,6 +364,7 @@ Parser::Done Parser::read_peer_key(const Line& line) {
   if (equals_ignoring_case(key, "PublicKey")) {
     if (const auto done = parse_key(value, peer.public_key.bytes); !done) return fail(line, done.error());
     has_key_.back() = true;
+    peer.key_line = line.number;
     return {};
   }
   if (equals_ignoring_case(key, "PresharedKey")) {
@@ -375,7 +386,9 @@ Parser::Done Parser::read_peer_key(const Line& line) {
 
 Parser::Done Parser::read_allowed_ips(const Line& line, std::string_view value) {
   const auto entries = parse_allowed_ips(value);
-  if (!entries) return fail(line, entries.error());
+  if (!entries) {
+    return fail(line, lacks_commas(line.value) ? "separate the entries by commas" : entries.error());
+  }
   WgPeer& peer = config_.peers.back();
   peer.replace_allowed_ips = !entries->incremental;
   for (const wg::AllowedIpChange& entry : entries->entries) {
@@ -385,6 +398,7 @@ Parser::Done Parser::read_allowed_ips(const Line& line, std::string_view value) 
            entry.prefix.text() + " has bits behind its prefix; taken as " + masked.text());
     }
     peer.allowed_ips.push_back({masked, entry.remove});
+    peer.allowed_ips_lines.push_back(line.number);
   }
   return {};
 }
@@ -433,22 +447,39 @@ void Parser::warn_of_peers() {
   if (config_.private_key) own = crypto::public_key_of(*config_.private_key);
   for (const WgPeer& peer : config_.peers) {
     if (own && peer.public_key == *own) {
-      warn(peer.line, "PublicKey",
+      warn(peer.key_line, "PublicKey",
            "this is the interface's own key; the peer is skipped, as the kernel does");
     }
-    const auto [seen, fresh] = keys.emplace(peer.public_key, peer.line);
+    const auto [seen, fresh] = keys.emplace(peer.public_key, peer.key_line);
     if (!fresh) {
-      warn(peer.line, "PublicKey",
+      warn(peer.key_line, "PublicKey",
            "the same key stands in line " + std::to_string(seen->second) +
                "; the later [Peer] replaces the AllowedIPs of the earlier one");
     }
-    for (const wg::AllowedIpChange& entry : peer.allowed_ips) {
+    for (size_t i = 0; i < peer.allowed_ips.size(); ++i) {
+      const wg::AllowedIpChange& entry = peer.allowed_ips[i];
       if (entry.remove) continue;
       const auto [owner, first] = owners.emplace(entry.prefix, peer.public_key);
       if (!first && owner->second != peer.public_key) {
-        warn(peer.line, "AllowedIPs", entry.prefix.text() + " is given to two peers; the later one has it");
+        warn(peer.line_of_allowed_ip(i), "AllowedIPs",
+             entry.prefix.text() + " is given to two peers; the later one has it");
         owner->second = peer.public_key;
       }
+    }
+  }
+  // A default route is told from the outer packets by their mark; a route in the main table is not.
+  if (config_.table.kind != RouteTable::Kind::automatic) return;
+  for (const WgPeer& peer : config_.peers) {
+    const auto endpoint = peer.endpoint ? peer.endpoint->numeric() : std::nullopt;
+    if (!endpoint) continue;
+    for (unsigned length = endpoint->address.bit_count(); length > 0; --length) {
+      const Prefix prefix = Prefix{endpoint->address, static_cast<uint8_t>(length)}.masked();
+      if (!owners.contains(prefix)) continue;
+      warn(peer.endpoint->line, "Endpoint",
+           "lies in AllowedIPs " + prefix.text() +
+               ", whose route leads the tunnel's own packets into the tunnel: take it out there, or set "
+               "Table = off");
+      break;
     }
   }
 }

@@ -108,6 +108,14 @@ std::optional<std::string> placeholder_message(std::string_view value, bool secr
 
 ValueResult<void> parse_key(std::string_view value, std::span<uint8_t, crypto::kKeySize> out) {
   if (crypto::key_from_base64(value, out)) return {};
+  if (value.size() == kKeyTextSize && value.back() == '=') {
+    // The place alone: not even one character of a key is repeated.
+    const auto wrong = std::ranges::find_if_not(value, is_base64_character);
+    const auto place = std::min<size_t>(static_cast<size_t>(wrong - value.begin()) + 1, kKeyTextSize - 1);
+    return std::unexpected("not a key: character " + std::to_string(place) +
+                           (wrong + 1 < value.end() ? " is none of base64 (letters, digits, '+' and '/')"
+                                                    : " cannot be the last of a key; was it copied whole?"));
+  }
   std::string message =
       "not a key: it must be " + std::to_string(kKeyTextSize) + " characters of base64 that end in '='";
   if (value.size() != kKeyTextSize) message += ", and has " + std::to_string(value.size());

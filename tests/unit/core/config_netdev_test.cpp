@@ -97,6 +97,12 @@ TEST(NetdevGuide, BracesThatWereLeftInAreNamed) {
 
 // ---- Syntax ----
 
+TEST(NetdevGuide, APlaceholderIsToldOnce) {
+  EXPECT_EQ(refuse_all("[NetDev]\nName={your interface}\nKind=gre\n[Tunnel]\nRemote=192.0.2.2\n"),
+            "N.netdev:2");
+  EXPECT_EQ(refuse_all("[NetDev]\nName=t0\nKind={your kind}\n[Tunnel]\nRemote=192.0.2.2\n"), "N.netdev:3");
+}
+
 TEST(NetdevSyntax, CaseCountsInSectionsAndKeys) {
   EXPECT_HAS(refuse("# a\n[netdev]\nName=t0\nKind=gre\n"),
              "N.netdev:2: unknown section [netdev]; did you mean [NetDev]?");
@@ -550,9 +556,9 @@ TEST(NetdevWireGuard, APrefixOfTwoPeersEndsWithTheFirstOfTheFile) {
   // The last one set owns the prefix: the kernel hears of the last of the file first.
   EXPECT_EQ(config.peers[0].public_key, public_key(kOther));
   EXPECT_EQ(config.peers[1].public_key, public_key(kPublic));
-  EXPECT_EQ(
-      warnings_of(config),
-      "N.netdev:9: AllowedIPs: 10.0.0.0/8 is given to two peers; the earlier one has it, as with networkd\n");
+  EXPECT_EQ(warnings_of(config),
+            "N.netdev:11: AllowedIPs: 10.0.0.0/8 is given to two peers; the earlier one has it, as with "
+            "networkd\n");
   EXPECT_EQ(config.device_update().peers.back().public_key, public_key(kPublic));
 }
 

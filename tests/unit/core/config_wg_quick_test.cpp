@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "core/config/wg_quick.hpp"
+#include "crypto/x25519.hpp"
 #include "tests/unit/core/config_support.hpp"
 
 namespace hats::config {
@@ -197,6 +198,7 @@ TEST(WgQuickTest, EveryFaultNamesItsLineAndKeyAndWhatWouldBeRight) {
       {interface_with("SaveConfig = yes"), "F:2: SaveConfig: 'yes' is neither 'true' nor 'false'"},
       {interface_with("Save Config = true"), "F:2: Save Config:"},
       {interface_with("PrivateKey = " + kPrivate.substr(0, 43)), "and has 43"},
+      {peer_with("AllowedIPs = 0.0.0.0/0 ::/0"), "F:3: AllowedIPs: separate the entries by commas"},
       {peer_with("AllowedIPs = 10.0.0.0/8,"), "F:3: AllowedIPs: an entry is empty"},
       {peer_with("AllowedIPs = "), "F:3: AllowedIPs: the value is empty"},
       {peer_with("AllowedIPs = ::/129"), "0 to 128"},
@@ -322,13 +324,60 @@ TEST(WgQuickTest, AllowedIpsMayBeAddedAndTakenAway) {
 TEST(WgQuickTest, WhatIsTakenButDoubtfulDrawsAWarning) {
   const InterfaceConfig same = accept(peer_with("") + peer_with(""));
   ASSERT_EQ(same.warnings.size(), 1u);
-  EXPECT_NE(same.warnings[0].message.find("line 1"), std::string::npos);
+  EXPECT_NE(same.warnings[0].message.find("line 2"), std::string::npos);
   const InterfaceConfig moved =
       accept(peer_with("AllowedIPs = ::/0") + "[Peer]\nPublicKey = " + kOther + "\nAllowedIPs = ::/0\n");
   ASSERT_EQ(moved.warnings.size(), 1u);
   const InterfaceConfig small = accept(interface_with("MTU = 1279\nAddress = fd00::1/64"));
   ASSERT_EQ(small.warnings.size(), 1u);
   EXPECT_EQ(small.warnings[0].line, 3);
+}
+
+TEST(WgQuickTest, AWarningStandsAtItsOwnKey) {
+  const auto at = [](const std::string& text) {
+    std::string out;
+    for (const ConfigError& warning : accept(text).warnings) out += warning.text("F").substr(0, 20) + "|";
+    return out;
+  };
+  EXPECT_EQ(
+      at("[Interface]\nPrivateKey = " + kPrivate + "\n[Peer]\nAllowedIPs = ::/0\nPublicKey = " +
+         crypto::key_to_base64(
+             crypto::public_key_of(*accept(interface_with("PrivateKey = " + kPrivate)).private_key).bytes) +
+         "\n"),
+      "F:5: PublicKey: this|");
+  EXPECT_EQ(at("[Peer]\n\nPublicKey = " + kPublic + "\n[Peer]\n\nPublicKey = " + kPublic + "\n"),
+            "F:6: PublicKey: the |");
+  EXPECT_EQ(at(peer_with("AllowedIPs = ::/0") + "[Peer]\nPublicKey = " + kOther +
+               "\nAllowedIPs = 10.0.0.0/8\nAllowedIPs = ::/0\n"),
+            "F:7: AllowedIPs: ::/|");
+}
+
+TEST(WgQuickTest, AnEndpointThatIsRoutedIntoItsOwnTunnelDrawsAWarning) {
+  const auto warnings = [](const std::string& allowed, const std::string& lines = "") {
+    return accept("[Interface]\n" + lines +
+                  peer_with("AllowedIPs = " + allowed + "\nEndpoint = 203.0.113.1:5"))
+        .warnings;
+  };
+  const auto found = warnings("10.0.0.0/8, 203.0.113.0/24");
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].text("F").find("F:5: Endpoint: lies in AllowedIPs 203.0.113.0/24"), 0u)
+      << found[0].text("F");
+  EXPECT_TRUE(warnings("0.0.0.0/0").empty());
+  EXPECT_TRUE(warnings("10.0.0.0/8").empty());
+  EXPECT_TRUE(warnings("203.0.113.0/24", "Table = off\n").empty());
+}
+
+TEST(WgQuickTest, TheCharacterThatSpoilsAKeyIsToldByItsPlaceAlone) {
+  std::string bad = kPrivate;
+  bad[11] = '*';
+  const std::string text = refuse(interface_with("PrivateKey = " + bad));
+  EXPECT_NE(text.find("F:2: PrivateKey: not a key: character 12 is none of base64"), std::string::npos)
+      << text;
+  EXPECT_EQ(text.find('*'), std::string::npos);
+  bad = kPrivate;
+  bad[42] = 'B';  // bits that a key of 32 bytes does not have
+  EXPECT_NE(refuse(interface_with("PrivateKey = " + bad)).find("character 43 cannot be the last"),
+            std::string::npos);
 }
 
 TEST(WgQuickTest, InterfaceNamesFollowTheKernelsRules) {

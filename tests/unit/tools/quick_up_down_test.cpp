@@ -100,7 +100,7 @@ TEST_F(HostSetupTest, AFailureAtAnyStepNamesItsLineAndLeavesNothing) {
       {"dns", "Address = 10.9.0.1/24\nDNS = 10.0.0.1\n", defaults, ":4: DNS: needs the program resolvconf"},
       {"table", "Table = nosuch\n", defaults, ":3: Table: 'nosuch' is no routing table"},
       {"route", "Address = 10.9.0.1/24\n", peer("10.50.0.0/16"),
-       ":4: AllowedIPs: a route to 10.50.0.0/16 is there already"},
+       ":6: AllowedIPs: a route to 10.50.0.0/16 is there already"},
       {"PostUp", "Address = 10.9.0.1/24\nPostUp = true\nPostUp = exit 4\n", defaults,
        ":5: PostUp: exit status 4"},
   };

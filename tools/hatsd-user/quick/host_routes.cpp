@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <tuple>
 
 #include "tools/hatsd-user/quick/firewall.hpp"
@@ -46,8 +47,15 @@ std::vector<HostSetup::WantedRoute> HostSetup::wanted_routes(const wg::DeviceSna
     const auto in_file = std::find_if(config_.peers.begin(), config_.peers.end(), [&](const auto& candidate) {
       return candidate.public_key == peer.public_key;
     });
-    const int line = in_file == config_.peers.end() ? 1 : in_file->line;
-    for (const auto& prefix : peer.allowed_ips) out.push_back({prefix.masked(), line});
+    std::map<Prefix, int> lines;
+    for (size_t i = 0; in_file != config_.peers.end() && i < in_file->allowed_ips.size(); ++i) {
+      lines.insert_or_assign(in_file->allowed_ips[i].prefix, in_file->line_of_allowed_ip(i));
+    }
+    const int of_peer = in_file == config_.peers.end() ? 1 : in_file->line;
+    for (const auto& prefix : peer.allowed_ips) {
+      const auto line = lines.find(prefix.masked());
+      out.push_back({prefix.masked(), line == lines.end() ? of_peer : line->second});
+    }
   }
   std::stable_sort(out.begin(), out.end(), [](const WantedRoute& a, const WantedRoute& b) {
     return a.destination.length > b.destination.length;

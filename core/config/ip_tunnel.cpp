@@ -23,12 +23,26 @@ std::unexpected<std::string> fault(std::string_view word, std::string_view text)
   return std::unexpected(std::string(word) + ": " + std::string(text));
 }
 
+/// Each letter of it once.
+std::string letters_of(std::string_view word) {
+  std::string out(word);
+  std::ranges::sort(out);
+  const auto rest = std::ranges::unique(out);
+  out.erase(rest.begin(), rest.end());
+  return out;
+}
+
 /// The option that somebody who wrote `word` may have meant, cut short or misspelt; or "".
 std::string_view probable_option(std::string_view word) {
   constexpr size_t kLeastCut = 2, kLeastMisspelt = 4;  // letters; shorter ones are like too many options
   const auto* cut =
       std::ranges::find_if(kOptions, [&](const OptionWord& entry) { return entry.word.starts_with(word); });
   if (cut != std::end(kOptions) && word.size() >= kLeastCut) return cut->word;
+  // A letter written twice, which is a slip at any length: "tll".
+  const auto* doubled = std::ranges::find_if(kOptions, [&](const OptionWord& entry) {
+    return entry.word.size() == word.size() && letters_of(entry.word) == letters_of(word);
+  });
+  if (doubled != std::end(kOptions) && word.size() > kLeastCut) return doubled->word;
   if (word.size() < kLeastMisspelt) return {};
   std::array<std::string_view, std::size(kOptions)> known;
   std::ranges::transform(kOptions, known.begin(), &OptionWord::word);
@@ -46,6 +60,7 @@ class Parser {
     Words values;
   };
 
+  [[nodiscard]] Done placeholders() const;
   Done family_words();
   Done verb();
   Done options();
@@ -76,6 +91,7 @@ class Parser {
 };
 
 std::expected<TunnelCommand, std::string> Parser::command() {
+  if (auto done = placeholders(); !done) return std::unexpected(std::move(done.error()));
   using Step = Done (Parser::*)();
   for (const Step step : {&Parser::family_words, &Parser::verb, &Parser::options}) {
     if (auto done = (this->*step)(); !done) return std::unexpected(std::move(done.error()));
@@ -91,6 +107,29 @@ std::expected<TunnelCommand, std::string> Parser::command() {
   return std::move(out_);
 }
 
+/// A shell takes a placeholder apart at its blanks ("{yourside ip}"): it is looked for in all words together,
+/// before any of them is judged alone.
+Done Parser::placeholders() const {
+  std::string braces, before;
+  for (const std::string& word : words_) {
+    const bool opens = braces.empty() && word.find('{') != std::string::npos;
+    if (opens || !braces.empty()) braces += (braces.empty() ? "" : " ") + word;
+    if (braces.empty() && word.find('}') == std::string::npos) {
+      before = word;
+      continue;
+    }
+    if (word.find('}') == std::string::npos) continue;
+    if (braces.empty()) braces = word;
+    break;
+  }
+  if (braces.empty()) return {};
+  const auto message = placeholder_message(braces, false);
+  const OptionWord* option = find_option(before);
+  // A word that is no option's value is a name.
+  const bool is_value = option != nullptr && option->values > 0;
+  return fault(is_value ? std::string_view(before) : "name", message.value_or(""));
+}
+
 Done Parser::family_words() {
   while (!words_.empty() && words_[0].size() > 1 && words_[0][0] == '-') {
     const std::string& word = words_[0];
@@ -103,7 +142,7 @@ Done Parser::family_words() {
       said_ = words_[0] == "inet" ? Family::v4 : Family::v6;
       words_ = words_.subspan(1);
     } else {
-      return fault("tunnel", quoted(word) + " is no option here; -4, -6 and -f FAMILY are");
+      return std::unexpected(quoted(word) + " is no option here; -4, -6 and -f FAMILY are");
     }
   }
   return {};
@@ -127,7 +166,7 @@ Done Parser::verb() {
   if (abbreviates(word, "prl"))
     return fault(word, "ISATAP's router lists are not served; use `mode sit` with `remote`");
   if (abbreviates(word, "6rd")) return fault(word, "6rd is not served; use `mode sit` with `remote`");
-  return fault("tunnel", quoted(word) + " is no command; add, change, del, show or help");
+  return std::unexpected(quoted(word) + " is no command; add, change, del, show or help");
 }
 
 Done Parser::options() {
@@ -170,11 +209,16 @@ Done Parser::name(std::string_view word) {
                            std::string(word) + "`)");
   }
   if (out_.name.empty()) return take("name", parse_tunnel_name(word), out_.name);
-  std::string text = "either " + quoted(out_.name) + " and " + quoted(word) +
-                     " are two names, and one is enough, or one of them is no option of `ip tunnel`";
-  if (const std::string_view meant = probable_option(word); !meant.empty())
-    text += "; did you mean " + std::string(meant) + "?";
-  return fault("name", text);
+  if (word == "mtu") {
+    return std::unexpected("'mtu' is no option of `ip tunnel`; use `ip link set " + printable_key(out_.name) +
+                           " mtu BYTES`");
+  }
+  if (const std::string_view meant = probable_option(word); !meant.empty()) {
+    return std::unexpected(quoted(word) + " is no option of `ip tunnel`; did you mean " + std::string(meant) +
+                           "?");
+  }
+  return fault("name", "either " + quoted(out_.name) + " and " + quoted(word) +
+                           " are two names, and one is enough, or one of them is no option of `ip tunnel`");
 }
 
 Done Parser::mode(std::string_view word) {
@@ -198,6 +242,13 @@ Done Parser::mode(std::string_view word) {
 
 /// Without `mode` the beginning of the name decides, as with ip(8); only to make one is it needed.
 Done Parser::mode_of_name() {
+  if (out_.name.empty() && out_.verb != Verb::show) {
+    return fault("name", std::string("is missing; say which interface is meant: `tunnel ")
+                             .append(out_.verb == Verb::add      ? "add NAME ..."
+                                     : out_.verb == Verb::change ? "change NAME ..."
+                                                                 : "del NAME")
+                             .append("`"));
+  }
   if (out_.kind || out_.verb != Verb::add) return {};
   if (said_ == Family::v6)
     return fault("mode",
@@ -344,8 +395,6 @@ Done Parser::ours(const Given& given) {
 /// What can be said of the command as a whole.
 Done Parser::whole() {
   const bool makes = out_.verb == Verb::add || out_.verb == Verb::change;
-  if (out_.name.empty() && out_.verb != Verb::show)
-    return fault("name", "is missing; say which interface is meant: `tunnel add NAME ...`");
   if (!makes && (out_.in_key || out_.out_key) && out_.kind != encap::Kind::gre)
     return fault("key", "is GRE's alone; say `mode gre`, or leave it away");
   if (out_.verb != Verb::add) return {};

@@ -80,20 +80,16 @@ TEST(IpTunnelTest, VerbsMayBeAbbreviatedAndOptionsMayNot) {
     EXPECT_EQ(accept_words(std::string(word) + " gre1 " + kV4).verb, verb) << word;
   EXPECT_EQ(accept_words("").verb, Verb::show);
   EXPECT_EQ(accept_words("-6").family, Family::v6);
-  EXPECT_EQ(refuse_words("adds gre1"), "tunnel: 'adds' is no command; add, change, del, show or help");
-  EXPECT_EQ(refuse_words("replace gre1"), "tunnel: 'replace' is no command; add, change, del, show or help");
+  EXPECT_EQ(refuse_words("adds gre1"), "'adds' is no command; add, change, del, show or help");
+  EXPECT_EQ(refuse_words("replace gre1"), "'replace' is no command; add, change, del, show or help");
   EXPECT_EQ(accept_words("add gre1 he").verb, Verb::help);
   // dsfield alone
   EXPECT_EQ(added("gre1 d 10 " + kV4).tos, 0x10);
   EXPECT_EQ(added("gre1 dsfie 10 " + kV4).tos, 0x10);
-  EXPECT_EQ(
-      refuse_words("add gre1 rem 192.0.2.2"),
-      "name: either 'gre1' and 'rem' are two names, and one is enough, or one of them is no option of `ip "
-      "tunnel`; did you mean remote?");
-  EXPECT_EQ(
-      refuse_words("add gre1 remotes 192.0.2.2"),
-      "name: either 'gre1' and 'remotes' are two names, and one is enough, or one of them is no option of "
-      "`ip tunnel`; did you mean remote?");
+  EXPECT_EQ(refuse_words("add gre1 rem 192.0.2.2"),
+            "'rem' is no option of `ip tunnel`; did you mean remote?");
+  EXPECT_EQ(refuse_words("add gre1 remotes 192.0.2.2"),
+            "'remotes' is no option of `ip tunnel`; did you mean remote?");
 }
 
 TEST(IpTunnelTest, TheNameStandsAnywhereAndOnce) {
@@ -313,6 +309,32 @@ TEST(IpTunnelTest, WhatWeDoNotServeIsRefusedByName) {
     EXPECT_NE(refuse_words(std::string("add t mode gre remote ") + word), "") << word;
   for (const char* option : {"mode", "remote", "local", "dev", "ttl", "tos", "key", "name", "keepalive 3"})
     EXPECT_NE(refuse_words("add gre1 " + kV4 + " " + option).find("missing"), std::string::npos) << option;
+}
+
+TEST(IpTunnelTest, APlaceholderIsNamedHoweverTheShellHasTakenItApart) {
+  const std::string unfilled = "the placeholder {yourside ip} of the guide is not filled in";
+  for (const char* line : {"add g7 mode gre local {yourside ip} remote {ourside ip}",
+                           "add g7 mode gre local {yourside ip} ttl 255"})
+    EXPECT_EQ(refuse_words(line).find("local: " + unfilled), 0u) << refuse_words(line);
+  EXPECT_EQ(refuse_words("add {your name} mode gre").find("name: the placeholder {your name} of the guide"),
+            0u);
+  EXPECT_EQ(refuse_words("add g7 mode gre local {192.0.2.1} " + kV4).find("local: the braces"), 0u);
+  EXPECT_EQ(refuse_words("add g7 mode gre local {yourside").find("local: the braces"), 0u);
+  EXPECT_EQ(refuse_words("add g7 mode gre local 192.0.2.1}").find("local: the braces"), 0u);
+}
+
+TEST(IpTunnelTest, WhatIsNoOptionIsSaidWithWhatIsMeant) {
+  EXPECT_EQ(refuse_words("add g6 mode gre " + kV4 + " tll 255"),
+            "'tll' is no option of `ip tunnel`; did you mean ttl?");
+  EXPECT_EQ(refuse_words("add g6 mode gre " + kV4 + " mtu 1400"),
+            "'mtu' is no option of `ip tunnel`; use `ip link set g6 mtu BYTES`");
+}
+
+TEST(IpTunnelTest, AMissingNameIsToldInTheWordsOfItsVerb) {
+  EXPECT_EQ(refuse_words("add"), "name: is missing; say which interface is meant: `tunnel add NAME ...`");
+  EXPECT_EQ(refuse_words("change ttl 5"),
+            "name: is missing; say which interface is meant: `tunnel change NAME ...`");
+  EXPECT_EQ(refuse_words("del"), "name: is missing; say which interface is meant: `tunnel del NAME`");
 }
 
 TEST(IpTunnelTest, OurExtensionsAreChecked) {

@@ -220,6 +220,24 @@ def test_a_hook_that_fails_on_the_way_down_is_a_warning_of_down():
         assert process.wait(10) == 0
 
 
+def test_a_reload_that_needs_roots_rights_anew_names_the_key_that_does():
+    with World() as world:
+        pair = Pair(world)
+        with open(pair.left_file) as text:
+            before = text.read()
+        line = 1 + before.splitlines().index("Table = off")
+        for words, place in (("PostDown = true", f"{line + 1}: PostDown:"), ("DNS = 192.0.2.53", f"{line + 1}: DNS:"),
+                             ("SaveConfig = true", f"{line + 1}: SaveConfig:")):
+            world.file("wgl.conf", before.replace("Table = off\n", f"Table = off\n{words}\n"))
+            done = pair.left.hatsd("reload", "wgl", check=False)
+            assert done.returncode == 1 and f"wgl.conf:{place} is new in this file" in done.stderr, done.stderr
+        world.file("wgl.conf", before.replace("Table = off\n", "\n"))
+        place = 1 + next(i for i, one in enumerate(before.splitlines()) if one.startswith("AllowedIPs"))
+        done = pair.left.hatsd("reload", "wgl", check=False)
+        assert f"wgl.conf:{place}: AllowedIPs: the default route is new" in done.stderr, done.stderr
+        pair.left.ping("10.9.0.2", 1)
+
+
 def test_what_a_sanitizer_says_in_a_daemon_fails_the_test():
     """With a program that has a data race, where the build has ThreadSanitizer; else with its report alone."""
     told = ""

@@ -52,10 +52,8 @@ void LocalHost::reload(Interface& interface, InterfaceSources sources,
   }
   // A hook must not run in this process: it may wait for the very device that waits for it, and it lacks
   // root's rights.
-  if (HostSetup::needs_keeper(file->config)) {
-    done(fail(interface.file() +
-              ":1: hooks, DNS, SaveConfig or a default route by policy are new in this file, and " +
-              interface.name() + " was brought up without them: take it down and up again"));
+  if (const auto reason = found->second.keeper_reason(file->config)) {
+    done(fail(reason->text(interface.file())));
     return;
   }
   std::vector<std::string> warnings = file->warnings();

@@ -26,6 +26,30 @@ bool by_policy(const tun::Route& route, uint32_t default_table) {
 
 }  // namespace
 
+std::optional<SetupError> HostSetup::keeper_reason(const config::InterfaceConfig& next) const {
+  if (!needs_keeper(next)) return std::nullopt;
+  const std::string why = "is new in this file, and takes root's rights, which the process of " + interface_ +
+                          " has given up: take the interface down and up again";
+  const std::pair<const char*, const std::vector<config::Hook>*> hooks[] = {{"PreUp", &next.pre_up},
+                                                                            {"PostUp", &next.post_up},
+                                                                            {"PreDown", &next.pre_down},
+                                                                            {"PostDown", &next.post_down}};
+  for (const auto& [key, of_key] : hooks) {
+    if (!of_key->empty()) return SetupError{of_key->front().line, key, why, {}};
+  }
+  if (next.save_config) return SetupError{line_of("SaveConfig"), "SaveConfig", why, {}};
+  if (!next.dns_servers.empty()) return SetupError{line_of("DNS"), "DNS", why, {}};
+  for (const config::WgPeer& peer : next.peers) {
+    for (size_t i = 0; i < peer.allowed_ips.size(); ++i) {
+      const Prefix& prefix = peer.allowed_ips[i].prefix;
+      if (prefix.length == 0) {
+        return SetupError{peer.line_of_allowed_ip(i), "AllowedIPs", "the default route " + why, {}};
+      }
+    }
+  }
+  return SetupError{1, "", why, {}};
+}
+
 std::expected<void, SetupError> HostSetup::reload(config::InterfaceConfig next, DeviceControl& device) {
   auto done = apply_difference(std::move(next), device);
   hand_over_warnings(device);

@@ -49,6 +49,8 @@ class HostSetup {
 
   /// True if another process than the data process must do this: one with all of root's rights, for hooks
   /// (which may also speak to the device while they run), DNS, SaveConfig and a default route by policy.
+  /// The key of `next` for which needs_keeper() holds, as the fault of a reload without a keeper.
+  [[nodiscard]] std::optional<SetupError> keeper_reason(const config::InterfaceConfig& next) const;
   [[nodiscard]] static bool needs_keeper(const config::InterfaceConfig& config);
 
   /// The device exists, is down and has no configuration. All or nothing: on an error, or when interrupted,

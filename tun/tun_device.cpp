@@ -133,6 +133,11 @@ std::expected<TunDevice, TunError> TunDevice::create(const std::string& name, Of
   request.ifr_flags = static_cast<short>(IFF_TUN | IFF_NO_PI | IFF_TUN_EXCL | (vnet ? IFF_VNET_HDR : 0));
   if (::ioctl(out.fd_, TUNSETIFF, &request) != 0) {
     const int error = errno;
+    if (error == ENOTTY) {
+      return std::unexpected(TunError{error, std::string(kTunPath) +
+                                                 " is not the TUN device (character device 10:200): " +
+                                                 "remove it, and run `mknod " + kTunPath + " c 10 200`."});
+    }
     if (error == EPERM || error == EACCES) return std::unexpected(no_permission(error, name));
     if (error == EBUSY || error == EEXIST) return std::unexpected(name_taken(error, name));
     return std::unexpected(failure(error, "the interface '" + name + "' cannot be made"));

@@ -94,6 +94,30 @@ def test_a_missing_tun_device_names_the_remedy():
             assert word in done.stderr.replace("LXC", "lxc"), done.stderr
 
 
+def test_another_device_in_the_place_of_tun_is_named():
+    with World() as world:
+        host = world.host("solo")
+        path = world.file("wgx.conf", wg_quick_file(Keys(), "10.9.0.1/24", 51821, Keys()))
+        done = host.run(["unshare", "--mount", "bash", "-c", f"mount --bind /dev/null /dev/net/tun && {HATSD} up {path}"],
+                        check=False)
+        assert done.returncode == 1 and "is not the TUN device (character device 10:200)" in done.stderr, done
+
+
+def test_who_is_not_root_is_told_to_be():
+    need("setpriv")
+    with World() as world:
+        host = world.host("solo")
+        path = world.file("wgx.conf", wg_quick_file(Keys(), "10.9.0.1/24", 51821, Keys()))
+        netdev = world.file("x.netdev", "[NetDev]\nName=x\nKind=gre\n[Tunnel]\nRemote=192.0.2.2\n")
+        os.chmod(world.dir, 0o755)
+        host.hatsd("tunnel", "add", "gre1", "local", "192.0.2.1", "remote", "192.0.2.2")
+        nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", HATSD]
+        for words in (["up", path], ["up", netdev],
+                      ["tunnel", "add", "gre2", "local", "192.0.2.1", "remote", "192.0.2.3"], ["down", "gre1"]):
+            done = host.run([*nobody, *words], check=False)
+            assert done.returncode != 0 and "run as root" in done.stderr, done
+
+
 def test_a_missing_capability_names_the_remedy():
     need("setpriv")
     with World() as world:

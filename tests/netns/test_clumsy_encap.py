@@ -239,9 +239,11 @@ def test_check_tells_what_up_would_run_into_and_changes_nothing():
             for text in texts:
                 assert text in out, (text, out)
             return out
-        told("gre1", "192.0.2.1", "warning: gre1: the interface exists already", "`hatsd-user reload gre1`")
+        told("gre1", "192.0.2.1", "warning: gre1: the interface exists already", "`hatsd-user tunnel change gre1`")
         told("other", "192.0.2.1", "other cannot be told apart from gre1 on the wire")
         told("other", "192.0.2.99", "the local address 192.0.2.99 is not on this host now")
+        told("other", "192.0.2.11", "warning: no .network matches other")
+        world.file("a.network", "[Match]\nName=other\n[Network]\nAddress=10.9.0.1/24\n")
         fine = told("other", "192.0.2.11")
         assert "warning" not in fine and "not on this host" not in fine, fine
         assert lines.left.out("ip -br link") == before

@@ -251,6 +251,27 @@ TEST_F(ConfigLookupTest, NetworkdAndNetplanAreLookedThroughAfterTheFoldersOfFile
   EXPECT_EQ(loaded->front().config.tunnel->tunnel.remote.text(), "192.0.2.2");
 }
 
+TEST(CommandLineTest, AFirstWordThatIsNoCommandIsBlamedAndNotTheOneBehindIt) {
+  EXPECT_NE(parse({"restart", "hats0"}).text.find("'restart' is no command"), std::string::npos);
+  const auto near = parse({"shwo", "hats0"});
+  EXPECT_EQ(near.exit_code, 2);
+  EXPECT_NE(near.text.find("'shwo' is no command; did you mean show?"), std::string::npos) << near.text;
+  EXPECT_EQ(near.text.find("hats0"), std::string::npos) << near.text;
+}
+
+TEST_F(ConfigLookupTest, AKindThatIsNotOursIsNamed) {
+  const std::string networkd = folders.root + "/etc/systemd/network";
+  std::filesystem::create_directories(networkd);
+  std::ofstream(networkd + "/10-v.netdev") << "[NetDev]\nName=vti7\nKind=vti\n";
+  std::vector<std::string> warnings;
+  const auto refused = load_config("vti7", warnings, folders);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().exit_code, 2);
+  EXPECT_NE(refused.error().message.find("10-v.netdev:3: Kind: 'vti' is not a kind that hatsd-user makes"),
+            std::string::npos)
+      << refused.error().message;
+}
+
 TEST_F(ConfigLookupTest, NamesThatThisHostDoesNotKnowAreFaultsOfConfiguration) {
   const std::pair<const char*, const char*> faults[] = {
       {"Table = no-such-table\n", "a.conf:2: Table: 'no-such-table' is no routing table"},

@@ -13,6 +13,7 @@
 #include <span>
 #include <sstream>
 
+#include "core/config/text.hpp"
 #include "tools/hatsd-user/cli/commands.hpp"
 #include "tools/hatsd-user/daemon/launch.hpp"
 
@@ -121,6 +122,16 @@ std::string misplaced_option(const CLI::App& app) {
   return {};
 }
 
+/// For a first word that is no command, with others behind it.
+std::string no_command(const CLI::App& app, const std::string& word) {
+  std::string out = "'" + word + "' is no command";
+  std::vector<std::string_view> names;
+  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  const std::string_view meant = config::nearest(word, names);
+  if (!meant.empty()) out.append("; did you mean ").append(meant).append("?");
+  return out + " See hatsd-user --help.";
+}
+
 ParsedCommandLine refused(const AppError& error) {
   return {
       .line = {}, .run = false, .text = "hatsd-user: " + error.message + "\n", .exit_code = error.exit_code};
@@ -188,7 +199,8 @@ ParsedCommandLine parse_command_line(int argc, const char* const* argv, Environm
   try {
     app.parse(argc, argv);
   } catch (const CLI::ExtrasError& error) {
-    const std::string hint = misplaced_option(app);
+    std::string hint = misplaced_option(app);
+    if (hint.empty() && !bare.empty() && app.get_subcommands().empty()) hint = no_command(app, bare);
     return refused(
         {hint.empty() ? std::string(error.what()) + "\nSee hatsd-user --help." : hint, kExitUsage});
   } catch (const CLI::ParseError& error) {

@@ -169,6 +169,10 @@ AppResult<FoundConfig> find_config(const std::string& word, const ConfigFolders&
     if (!netplan) return std::unexpected(netplan.error());
     const auto names = config::netplan_tunnel_names(netplan->sources);
     if (!names) return fail(names.error().text("netplan"), kExitUsage);
+    // Of a kind that is not ours: its file says which.
+    if (find_netdev(word, networkd_roots(folders))) {
+      return FoundConfig{.format = Format::networkd, .name = word, .path = {}, .shadowed = {}};
+    }
     return fail(word + ": no configuration; looked for " + word + ".conf, .netdev or .yaml in " +
                     folders.own + ", " + folders.wireguard + "/" + word +
                     ".conf, a .netdev of systemd-networkd with Name=" + word + ", and tunnels." + word +

@@ -85,9 +85,18 @@ std::expected<std::string, int> read_whole_file(const std::string& path) {
   return text;
 }
 
+namespace {
+
+std::string why_unread(int error) {
+  const std::string text = std::strerror(error);
+  return error == EACCES && geteuid() != 0 ? text + "; run as root" : text;
+}
+
+}  // namespace
+
 std::expected<std::string, std::string> read_named_file(const std::string& path, size_t limit) {
   struct stat status{};
-  if (stat(path.c_str(), &status) != 0) return std::unexpected(std::strerror(errno));
+  if (stat(path.c_str(), &status) != 0) return std::unexpected(why_unread(errno));
   if (!S_ISREG(status.st_mode)) {
     struct stat null{};
     const bool masked =
@@ -99,7 +108,7 @@ std::expected<std::string, std::string> read_named_file(const std::string& path,
     return std::unexpected("is larger than " + std::to_string(limit) + " bytes");
   }
   auto text = read_whole_file(path);
-  if (!text) return std::unexpected(std::strerror(text.error()));
+  if (!text) return std::unexpected(why_unread(text.error()));
   return std::move(*text);
 }
 

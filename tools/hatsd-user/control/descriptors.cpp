@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 namespace hats::app {
 
@@ -51,7 +52,8 @@ ssize_t receive_with(int fd, std::span<uint8_t> bytes, Descriptors& descriptors,
     for (size_t at = 0; at + sizeof(int) <= size; at += sizeof(int)) {
       int one = -1;
       std::memcpy(&one, CMSG_DATA(header) + at, sizeof one);
-      descriptors.emplace_back(one);
+      transport::UniqueFd received(one);
+      if (descriptors.size() < kMaxDescriptors) descriptors.push_back(std::move(received));
     }
   }
   return count;

@@ -16,7 +16,7 @@ namespace hats::app {
 
 using Descriptors = std::vector<transport::UniqueFd>;
 
-/// Descriptors in one call at the most.
+/// Of one request at the most; more are closed.
 inline constexpr size_t kMaxDescriptors = 2;
 
 /// send(2) with MSG_NOSIGNAL; `descriptors` go with the first byte.

@@ -94,12 +94,18 @@ def test_a_stale_socket_is_replaced():
         pair.left.out("wg show wgl")
 
 
+def kill_all():
+    # All at once: what is killed last would else find the others dead, and finish their work.
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in processes():
+            os.kill(int(pid), number)
+    until(lambda: processes() == [], what="all killed")
+
+
 def test_after_a_crash_it_comes_up_again():
     with World() as world:
         pair = Pair(world, interface_lines="")
-        for pid in processes():
-            os.kill(int(pid), signal.SIGKILL)
-        until(lambda: processes() == [], what="all killed")
+        kill_all()
         told = pair.left.hatsd("show")
         assert "warning: wgl: its process is gone" in told.stderr and "`hatsd-user down wgl`" in told.stderr, told.stderr
         pair.left.hatsd("up", pair.left_file)
@@ -113,9 +119,7 @@ def test_after_a_crash_it_comes_up_again():
 def test_down_takes_away_what_a_killed_process_left():
     def kill(world, lines):
         pair = Pair(world, interface_lines=lines)
-        for pid in processes():
-            os.kill(int(pid), signal.SIGKILL)
-        until(lambda: processes() == [], what="all killed")
+        kill_all()
         assert os.path.exists("/run/wireguard/wgl.sock")
         return pair
     for lines in ("Table = off\n", "Table = off\nPostDown = echo undone %i\n"):

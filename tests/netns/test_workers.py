@@ -87,7 +87,9 @@ def check_udp_order(sender, receiver, address, seconds):
     end.close()
     late = [(a, b) for a, b in zip(numbers, numbers[1:]) if b <= a]
     assert not late, f"{len(late)} of {len(numbers)} datagrams came late or twice, the first after and as {late[0]}"
-    assert len(numbers) > sent / 4, (len(numbers), sent)
+    # Enough of them to see an order; a daemon under a sanitizer takes what it can.
+    enough = 20_000 if "HATSD_SANITIZED" in os.environ else sent / 4
+    assert len(numbers) > enough, (len(numbers), sent)
 
 
 def test_another_core_works_for_one_tunnel_and_udp_keeps_its_order():

@@ -144,9 +144,10 @@ void generate(const Scenario& scenario, sockaddr_in to, const std::atomic<bool>&
   const bool raw = scenario.kind == Kind::raw;
   const UniqueFd fd(raw ? socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, kThere)
                         : socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd) return;
   // A raw socket hears its own protocol: answers come by another one.
   const UniqueFd back(raw ? socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, kBack) : dup(fd.get()));
-  if (!fd || !back) return;
+  if (!back) return;
   if (raw && set_remotes_filter(fd.get(), Family::v4, {}) != 0) return;
   const int buffer = 8 << 20;
   setsockopt(back.get(), SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer);

@@ -55,6 +55,9 @@ def test_what_is_no_file_is_not_waited_for():
             for word in ("check", "up"):
                 done = host.hatsd(word, path, check=False)
                 assert done.returncode == 2 and f"{path}:1: is not a file" in done.stderr, done.stderr
+        os.mkfifo(world.path("wgz.netdev"))
+        done = host.hatsd("down", world.path("wgz.netdev"), check=False, timeout=10)
+        assert done.returncode == 1 and "no such interface" in done.stderr, done.stderr
         # One among networkd's files does not keep the others from being found.
         os.mkfifo("/etc/systemd/network/10-a.netdev")
         with open("/etc/systemd/network/20-b.netdev", "w") as text:

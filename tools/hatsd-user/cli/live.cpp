@@ -167,7 +167,7 @@ std::string interface_of(const std::string& word) {
   std::string name = slash == std::string::npos ? word : word.substr(slash + 1);
   if (name.ends_with(".conf")) return name.substr(0, name.size() - 5);
   if (name.ends_with(".netdev")) {
-    const auto text = read_whole_file(word);
+    const auto text = read_named_file(word, kMaxConfigFile);
     if (const auto named = text ? config::netdev_name(*text) : std::nullopt) return *named;
   }
   return name;

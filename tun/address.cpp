@@ -23,6 +23,20 @@ ifaddrmsg& fill(Request& request, uint32_t index, const Prefix& address,
   return header;
 }
 
+using AddressAttributes = Attributes<IFA_FLAGS>;
+
+/// Calls each(header, attributes) for every address of a family; AF_UNSPEC: of both. `restart`: what was
+/// heard so far is void. 0 or errno.
+int dump_addresses(NetlinkSocket& socket, uint8_t family, const auto& each, const auto& restart) {
+  Request request(RTM_GETADDR, 0);
+  request.family_header<ifaddrmsg>().ifa_family = family;
+  const auto on_message = [&](const nlmsghdr* m) {
+    if (m->nlmsg_type != RTM_NEWADDR) return;
+    each(*static_cast<const ifaddrmsg*>(mnl_nlmsg_get_payload(m)), AddressAttributes(m, sizeof(ifaddrmsg)));
+  };
+  return socket.dump(request, on_message, restart);
+}
+
 }  // namespace
 
 int Netlink::add_address(uint32_t index, const Prefix& address, const AddressOptions& options) {
@@ -54,18 +68,14 @@ int Netlink::remove_address(uint32_t index, const Prefix& address, std::optional
 
 std::expected<std::vector<Prefix>, int> Netlink::addresses(uint32_t index) {
   std::vector<Prefix> out;
-  Request request(RTM_GETADDR, 0);
-  request.family_header<ifaddrmsg>().ifa_family = AF_UNSPEC;
-  const auto on_message = [&](const nlmsghdr* m) {
-    const auto* header = static_cast<const ifaddrmsg*>(mnl_nlmsg_get_payload(m));
-    if (m->nlmsg_type != RTM_NEWADDR || header->ifa_index != index) return;
-    const Attributes<IFA_LOCAL> attributes(m, sizeof(ifaddrmsg));
+  const auto each = [&](const ifaddrmsg& header, const AddressAttributes& attributes) {
+    if (header.ifa_index != index) return;
     // With a point-to-point peer IFA_ADDRESS is the peer's; without one IPv6 has no IFA_LOCAL.
     const nlattr* own = attributes[IFA_LOCAL] != nullptr ? attributes[IFA_LOCAL] : attributes[IFA_ADDRESS];
-    const IpAddress address = address_of(header->ifa_family, own);
-    if (address.is_set()) out.push_back({address, header->ifa_prefixlen});
+    const IpAddress address = address_of(header.ifa_family, own);
+    if (address.is_set()) out.push_back({address, header.ifa_prefixlen});
   };
-  if (const int error = impl_->socket.dump(request, on_message, [&] { out.clear(); })) {
+  if (const int error = dump_addresses(impl_->socket, AF_UNSPEC, each, [&] { out.clear(); })) {
     return std::unexpected(error);
   }
   return out;
@@ -73,18 +83,13 @@ std::expected<std::vector<Prefix>, int> Netlink::addresses(uint32_t index) {
 
 int Netlink::remove_generated_addresses(uint32_t index) {
   std::vector<Prefix> found;
-  Request request(RTM_GETADDR, 0);
-  request.family_header<ifaddrmsg>().ifa_family = AF_INET6;
-  const auto on_message = [&](const nlmsghdr* m) {
-    const auto* header = static_cast<const ifaddrmsg*>(mnl_nlmsg_get_payload(m));
-    if (m->nlmsg_type != RTM_NEWADDR || header->ifa_index != index) return;
-    if (header->ifa_scope != RT_SCOPE_LINK) return;
-    const Attributes<IFA_FLAGS> attributes(m, sizeof(ifaddrmsg));
+  const auto each = [&](const ifaddrmsg& header, const AddressAttributes& attributes) {
+    if (header.ifa_index != index || header.ifa_scope != RT_SCOPE_LINK) return;
     const uint32_t flags = attributes[IFA_FLAGS] != nullptr ? mnl_attr_get_u32(attributes[IFA_FLAGS]) : 0;
     if ((flags & IFA_F_STABLE_PRIVACY) == 0) return;
-    found.push_back({address_of(header->ifa_family, attributes[IFA_ADDRESS]), header->ifa_prefixlen});
+    found.push_back({address_of(header.ifa_family, attributes[IFA_ADDRESS]), header.ifa_prefixlen});
   };
-  if (const int error = impl_->socket.dump(request, on_message, [&] { found.clear(); })) return error;
+  if (const int error = dump_addresses(impl_->socket, AF_INET6, each, [&] { found.clear(); })) return error;
   for (const Prefix& address : found) {
     if (const int error = remove_address(index, address)) return error;
   }
@@ -93,16 +98,12 @@ int Netlink::remove_generated_addresses(uint32_t index) {
 
 std::expected<std::vector<IpAddress>, int> Netlink::host_addresses() {
   std::vector<std::pair<uint32_t, IpAddress>> found;  // with their links
-  Request request(RTM_GETADDR, 0);
-  request.family_header<ifaddrmsg>().ifa_family = AF_INET;
-  const auto on_message = [&](const nlmsghdr* m) {
-    const auto* header = static_cast<const ifaddrmsg*>(mnl_nlmsg_get_payload(m));
-    if (m->nlmsg_type != RTM_NEWADDR || header->ifa_scope >= RT_SCOPE_LINK) return;
-    const Attributes<IFA_LOCAL> attributes(m, sizeof(ifaddrmsg));
-    const IpAddress address = address_of(header->ifa_family, attributes[IFA_LOCAL]);
-    if (address.is_set()) found.emplace_back(header->ifa_index, address);
+  const auto each = [&](const ifaddrmsg& header, const AddressAttributes& attributes) {
+    if (header.ifa_scope >= RT_SCOPE_LINK) return;
+    const IpAddress address = address_of(header.ifa_family, attributes[IFA_LOCAL]);
+    if (address.is_set()) found.emplace_back(header.ifa_index, address);
   };
-  if (const int error = impl_->socket.dump(request, on_message, [&] { found.clear(); })) {
+  if (const int error = dump_addresses(impl_->socket, AF_INET, each, [&] { found.clear(); })) {
     return std::unexpected(error);
   }
   std::vector<IpAddress> out;

@@ -76,9 +76,9 @@ struct Device::Impl {
   /// Sends what is staged: through plan_pending if there is a session, else it asks for one.
   void send_staged(Peer& peer, Now now);
   [[nodiscard]] bool plan_staged(Peer& peer, Now now, RunWriter& writer, OutboundBatch& batch);
-  /// False if the peer or its keys are gone: nothing was counted, and nothing is to be sent.
   /// Counts the datagrams of a run that its peer's path does not carry whole.
   void count_fragmented(const DatagramRun& run) noexcept;
+  /// False if the peer or its keys are gone: nothing was counted, and nothing is to be sent.
   [[nodiscard]] bool count_sent(const OutboundBatch::KeyRun& run, Now now);
 
   // ---- receiving (device_inbound.cpp) ----

@@ -428,9 +428,15 @@ void Parser::warn_of_lacks() {
   if (section_ == Section::none) {
     warn(1, "", "holds no section: an interface without key, address and peer; begin with [Interface]");
   }
-  // Elsewhere routes to AllowedIPs lead to the other end, or a hook gives the address its peer.
-  if (config_.table.kind != RouteTable::Kind::off || !config_.pre_up.empty() || !config_.post_up.empty())
-    return;
+  // A hook may well set the key (`wg set %i private-key FILE`), and give an address its peer.
+  if (!config_.pre_up.empty() || !config_.post_up.empty()) return;
+  if (!config_.private_key && !config_.peers.empty()) {
+    warn(1, "PrivateKey",
+         "is missing, and no hook sets one: without it there is no handshake; write PrivateKey = KEY "
+         "(hatsd-user genkey makes one) under [Interface]");
+  }
+  // Elsewhere routes to AllowedIPs lead to the other end.
+  if (config_.table.kind != RouteTable::Kind::off) return;
   for (const size_t index : without_length_) {
     const InterfaceAddress& address = config_.addresses[index];
     warn(address.line, "Address",

@@ -10,6 +10,9 @@ namespace {
 
 using namespace test;
 
+/// A file that has peers and no key of its own draws a warning: this is for files that are about others.
+const std::string kOwnKey = "[Interface]\nPrivateKey = " + kPrivate + "\n";
+
 TEST(WgQuickTest, TheGuidesFileIsTakenAsItIs) {
   const InterfaceConfig config = accept(kGuide);
   ASSERT_EQ(config.addresses.size(), 1u);
@@ -102,7 +105,7 @@ TEST(WgQuickTest, LinesMayEndInCrLfAndTheLastMayHaveNoEnd) {
 
 TEST(WgQuickTest, KeysAndSectionsIgnoreCaseAndWgIgnoresBlanksAnywhere) {
   const InterfaceConfig config = accept("[INTERFACE]\nlistenport=1\n[peer]\npublic key = " + kPublic +
-                                        "\nAllowed IPs = 10.0.0.1 / 8 , fd00:: /8\n");
+                                        "\nAllowed IPs = 10.0.0.1 / 8 , fd00:: /8\n" + kOwnKey);
   EXPECT_EQ(config.listen_port, 1);
   ASSERT_EQ(config.peers[0].allowed_ips.size(), 2u);
   EXPECT_EQ(config.peers[0].allowed_ips[0].prefix.text(), "10.0.0.0/8");
@@ -143,6 +146,11 @@ TEST(WgQuickTest, WhatIsAllowedAndHardlyMeantIsWarnedOf) {
             "F:3: Address: 'fe80::1' has no prefix length, and is taken as fe80::1/128; with Table = off "
             "nothing leads to the other end then: write the length\n");
   EXPECT_EQ(warnings("[Interface]\nAddress = 10.0.0.1\n"), "");
+  // `wg set` may give a key later where there is nobody to talk to yet, and a hook at once.
+  EXPECT_EQ(warnings(peer_with("")),
+            "F:1: PrivateKey: is missing, and no hook sets one: without it there is no handshake; write "
+            "PrivateKey = KEY (hatsd-user genkey makes one) under [Interface]\n");
+  EXPECT_EQ(warnings("[Interface]\nPostUp = wg set %i private-key /etc/wireguard/key\n" + peer_with("")), "");
   EXPECT_EQ(warnings("[Interface]\nTable = off\nAddress = 10.0.0.1\nPostUp = ip addr add 10.0.0.1 peer "
                      "10.0.0.2 dev %i\n"),
             "");
@@ -262,7 +270,7 @@ TEST(WgQuickTest, ServersAndSearchDomainsAreToldApartByTheirCharacters) {
 TEST(WgQuickTest, AKeyGivenTwiceCountsInItsLastPlaceAndDrawsAWarning) {
   const InterfaceConfig config = accept("[Interface]\nListenPort = 1\nlisten port = 2\n" +
                                         peer_with("PersistentKeepalive = 1\nPersistentKeepalive = 2") +
-                                        peer_with("PersistentKeepalive = 3", kOther));
+                                        peer_with("PersistentKeepalive = 3", kOther) + kOwnKey);
   EXPECT_EQ(config.listen_port, 2);
   EXPECT_EQ(config.peers[0].persistent_keepalive_s, 2);
   ASSERT_EQ(config.warnings.size(), 2u);
@@ -322,11 +330,11 @@ TEST(WgQuickTest, AllowedIpsMayBeAddedAndTakenAway) {
 }
 
 TEST(WgQuickTest, WhatIsTakenButDoubtfulDrawsAWarning) {
-  const InterfaceConfig same = accept(peer_with("") + peer_with(""));
+  const InterfaceConfig same = accept(peer_with("") + peer_with("") + kOwnKey);
   ASSERT_EQ(same.warnings.size(), 1u);
   EXPECT_NE(same.warnings[0].message.find("line 2"), std::string::npos);
   const InterfaceConfig moved =
-      accept(peer_with("AllowedIPs = ::/0") + "[Peer]\nPublicKey = " + kOther + "\nAllowedIPs = ::/0\n");
+      accept(peer_with("AllowedIPs = ::/0") + peer_with("AllowedIPs = ::/0", kOther) + kOwnKey);
   ASSERT_EQ(moved.warnings.size(), 1u);
   const InterfaceConfig small = accept(interface_with("MTU = 1279\nAddress = fd00::1/64"));
   ASSERT_EQ(small.warnings.size(), 1u);
@@ -336,7 +344,9 @@ TEST(WgQuickTest, WhatIsTakenButDoubtfulDrawsAWarning) {
 TEST(WgQuickTest, AWarningStandsAtItsOwnKey) {
   const auto at = [](const std::string& text) {
     std::string out;
-    for (const ConfigError& warning : accept(text).warnings) out += warning.text("F").substr(0, 20) + "|";
+    for (const ConfigError& warning : accept(text).warnings) {
+      out += warning.text("F").substr(0, 20) + "|";
+    }
     return out;
   };
   EXPECT_EQ(
@@ -345,17 +355,17 @@ TEST(WgQuickTest, AWarningStandsAtItsOwnKey) {
              crypto::public_key_of(*accept(interface_with("PrivateKey = " + kPrivate)).private_key).bytes) +
          "\n"),
       "F:5: PublicKey: this|");
-  EXPECT_EQ(at("[Peer]\n\nPublicKey = " + kPublic + "\n[Peer]\n\nPublicKey = " + kPublic + "\n"),
+  EXPECT_EQ(at("[Peer]\n\nPublicKey = " + kPublic + "\n[Peer]\n\nPublicKey = " + kPublic + "\n" + kOwnKey),
             "F:6: PublicKey: the |");
   EXPECT_EQ(at(peer_with("AllowedIPs = ::/0") + "[Peer]\nPublicKey = " + kOther +
-               "\nAllowedIPs = 10.0.0.0/8\nAllowedIPs = ::/0\n"),
+               "\nAllowedIPs = 10.0.0.0/8\nAllowedIPs = ::/0\n" + kOwnKey),
             "F:7: AllowedIPs: ::/|");
 }
 
 TEST(WgQuickTest, AnEndpointThatIsRoutedIntoItsOwnTunnelDrawsAWarning) {
   const auto warnings = [](const std::string& allowed, const std::string& lines = "") {
     return accept("[Interface]\n" + lines +
-                  peer_with("AllowedIPs = " + allowed + "\nEndpoint = 203.0.113.1:5"))
+                  peer_with("AllowedIPs = " + allowed + "\nEndpoint = 203.0.113.1:5") + kOwnKey)
         .warnings;
   };
   const auto found = warnings("10.0.0.0/8, 203.0.113.0/24");

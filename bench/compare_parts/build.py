@@ -31,6 +31,12 @@ def ours(folder):
     return os.path.abspath(os.environ.get("HATSD", daemon)), pace
 
 
+def other_build():
+    if not os.environ.get(implementations.OTHER):
+        harness.skip(f"{implementations.OTHER} names no other build of hatsd-user")
+    return os.path.abspath(os.environ[implementations.OTHER])
+
+
 def yardstick(name):
     source = os.path.join(YARDSTICKS, f"{name}.cpp")
     if not os.path.exists(source):
@@ -81,7 +87,7 @@ def prepare(options):
             elif entry.peer:
                 words, env = peer(entry.peer, not options.no_fetch)
             elif entry.ours:
-                words = [daemon]
+                words = [other_build() if entry.other else daemon]
                 if entry.needs_option and entry.needs_option not in harness.command([daemon, "up", "--help"]).stdout:
                     harness.skip(f"this hatsd-user has no {entry.needs_option}")
             takes_part[name] = {"words": words, "env": env}

@@ -10,6 +10,7 @@ from base64 import b64decode
 
 from . import measure
 
+OTHER = "HATSD_OTHER"        # names a second build of hatsd-user, to be compared with the first
 PORT = 5555
 MTU = 1420
 EVERY = ["tcp1", "tcp8", "both", "udp64", "udp1372", "udp64x1000", "udp1372x1000", "rtt", "rtt-load", "start", "memory"]
@@ -27,6 +28,7 @@ class Implementation:
     env: dict = dataclasses.field(default_factory=dict)
     gro: bool = False         # GRO on the receiving link
     needs_option: str = ""
+    other: bool = False       # of the build that OTHER names
     about: str = ""
 
 
@@ -40,6 +42,7 @@ ALL = {
                                        about="... without TUN offloads"),
     "hatsd-realtime": Implementation("wireguard", EVERY, ours=True, env={"HATSD_REALTIME": "on"},
                                      needs_option="--realtime", about="... with --realtime"),
+    "hatsd-other": Implementation("wireguard", EVERY + CONTROL, ours=True, other=True, about="the build that HATSD_OTHER names"),
     "wireguard-go": Implementation("wireguard", EVERY + CONTROL, peer="wireguard-go", about="Debian's wireguard-go"),
     "wireguard-go-newest": Implementation("wireguard", EVERY + CONTROL, peer="wireguard-go-newest",
                                           about="the newest wireguard-go"),
@@ -53,8 +56,10 @@ ALL = {
     "sit": Implementation("sit", SHORT, ours=True, about="hatsd-user SIT (IPv6 inside)"),
     "sit-epoll": Implementation("sit", SHORT, ours=True, env={"HATSD_IO": "epoll"}, about="... with epoll"),
     "sit-gro": Implementation("sit", ["tcp1", "tcp8"], ours=True, gro=True, about="... GRO on the receiving link"),
+    "gre-other": Implementation("gre", SHORT, ours=True, other=True, about="GRE of the build that HATSD_OTHER names"),
     "raw-gre": Implementation("ip", SHORT, yardstick="raw-gre", about="yardstick raw-gre"),
 }
+EVERYONE = [name for name, entry in ALL.items() if not entry.other or os.environ.get(OTHER)]
 PEERS = [name for name, entry in ALL.items() if entry.peer]
 
 

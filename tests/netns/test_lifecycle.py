@@ -9,7 +9,7 @@ import socket
 import time
 
 import harness
-from harness import HATSD, Keys, Pair, World, command, until, wg_quick_file
+from harness import HATSD, Keys, Pair, World, command, need, until, wg_quick_file
 
 
 def gone(host, name):
@@ -255,6 +255,30 @@ def test_an_interface_moved_to_another_namespace_keeps_its_sockets_where_they_we
         inner.ping("10.9.0.2", 1)
         inner.run("ip link del wgl")
         until(lambda: not os.path.exists("/run/wireguard/wgl.sock"), what="it ends with its link")
+
+
+def test_late_news_of_a_move_does_not_end_the_session_that_the_moved_interface_has_made():
+    need("strace", "tcpdump")
+    with World() as world:
+        pair = Pair(world, start=False)
+        pair.right.hatsd("up", pair.right_file)
+        pair.left.hatsd("up", pair.left_file)
+        pid = json.loads(pair.left.hatsd("show", "wgl", "--json").stdout)["interfaces"][0]["pid"]
+        inner = world.host("inner")
+        # Of what the control thread tells the worker, each takes a while: the link is up before it hears of that.
+        slow = pair.left.start(["strace", "-p", str(pid), "-e", "trace=futex", "-e", "inject=futex:delay_exit=300000"],
+                               log="/run/slow")
+        until(lambda: "attached" in open("/run/slow").read(), what="strace")
+        seen = pair.right.start(["tcpdump", "-n", "-l", "--immediate-mode", "-i", "eth0", "udp[8] == 1"], log="/run/seen")
+        until(lambda: "listening" in open("/run/seen").read(), what="tcpdump")
+        inner.sh("sysctl -qw net.ipv6.conf.default.disable_ipv6=1")
+        pair.left.run("ip link set wgl netns inner")
+        inner.sh("ip address add 10.9.0.1/24 dev wgl; ip link set wgl up")
+        inner.ping("10.9.0.2", 30, interval=0.1)
+        seen.terminate()
+        slow.terminate()
+        initiations = open("/run/seen").read().count("UDP")
+        assert initiations == 1, f"{initiations} initiations"
 
 
 def test_icmp_errors_of_a_moved_interface_stay_in_its_namespace():

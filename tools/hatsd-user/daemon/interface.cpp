@@ -159,11 +159,14 @@ void Interface::link_event(const tun::LinkEvent& event) {
   }
   if (event.kind == Kind::link_deleted) return check_link();
   if (event.kind != Kind::link_new) return;
-  // At home the event only says that something changed: it may be older than what we know already.
-  if (moved_) {
-    set_link(event.link.mtu, (event.link.flags & IFF_UP) != 0);
-  } else {
+  // The event may be older than what we know already. At home it only says that something changed. Elsewhere
+  // it is all we have; but one that says nothing new must not take down again a tunnel that has seen, by a
+  // packet, that its link is up since.
+  const bool event_up = (event.link.flags & IFF_UP) != 0;
+  if (!moved_) {
     refresh_link();
+  } else if (event.link.mtu != mtu_ || event_up != up_) {
+    set_link(event.link.mtu, event_up);
   }
 }
 

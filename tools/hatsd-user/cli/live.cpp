@@ -71,17 +71,16 @@ std::string wg_socket(const std::string& name) {
   return std::string(kUapiDirectory) + "/" + name + std::string(kSocketSuffix);
 }
 
-/// Whether nobody listens on wg's socket of an interface that is not here: its process was killed.
+/// Whether nobody listens on wg's socket of an interface that is not here: its process was killed. Waits
+/// while the kernel is still letting go of the link.
 bool has_dead_socket(const std::string& name) {
-  if (link_exists(name)) return false;
   const auto connected = connect_to(wg_socket(name));
-  return !connected && connected.error() == ECONNREFUSED;
+  if (connected || connected.error() != ECONNREFUSED) return false;
+  return !link_exists(name) || is_left_by_the_dead(name);
 }
 
 /// True: there was one.
 bool remove_dead_socket(const std::string& name) {
-  // The kernel may still be letting go of the link.
-  if (link_exists(name) && !is_left_by_the_dead(name)) return false;
   return has_dead_socket(name) && unlink(wg_socket(name).c_str()) == 0;
 }
 

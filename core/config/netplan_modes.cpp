@@ -141,7 +141,7 @@ void TunnelReader::finish_plain(const Value& name, const Entry& mode_entry, size
   spec.file = mode_entry.value.file();
   spec.tunnel.kind = kKinds[mode];
   if (scalars_.remote) {
-    context_.faults().passed(finish_ends(mode_entry, spec));
+    context_.faults().passed(finish_ends(mode_entry, *scalars_.remote, spec));
   } else {
     lacks(fail(name, "remote", "the tunnel needs the address of its other end"));
   }
@@ -158,8 +158,7 @@ void TunnelReader::finish_plain(const Value& name, const Entry& mode_entry, size
   out_.tunnel = std::move(spec);
 }
 
-Done TunnelReader::finish_ends(const Entry& mode_entry, TunnelSpec& spec) {
-  const Entry& remote_entry = *scalars_.remote;
+Done TunnelReader::finish_ends(const Entry& mode_entry, const Entry& remote_entry, TunnelSpec& spec) {
   const auto remote = read_address(remote_entry);
   if (!remote) return std::unexpected(remote.error());
   if (is_unspecified(*remote) || is_multicast(*remote)) {

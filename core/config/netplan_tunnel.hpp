@@ -34,7 +34,7 @@ class TunnelReader {
  private:
   void finish_wireguard(const Value& name);
   void finish_plain(const Value& name, const Entry& mode_entry, size_t mode);
-  [[nodiscard]] Done finish_ends(const Entry& mode_entry, TunnelSpec& spec);
+  [[nodiscard]] Done finish_ends(const Entry& mode_entry, const Entry& remote_entry, TunnelSpec& spec);
   void finish_keys(encap::TunnelConfig& tunnel);
   [[nodiscard]] Done finish_mtu();
   void finish_common();

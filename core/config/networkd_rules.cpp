@@ -393,6 +393,8 @@ ConfigResult<bool> is_to_be_read(std::span<const KeyRule> rules, const Assignmen
 ConfigError missing_key(const IniText& text, std::span<const KeyRule> rules, std::string_view section,
                         std::string key, const std::string& remedy, const std::string& file) {
   const std::string header = "[" + std::string(section) + "]";
+  const std::string misspelt_key =
+      "unknown key in " + header + "; did you mean " + key + "? Without it there is none";
   const auto is_it = [&](const IniSection& one) { return one.name == section; };
   const auto may_be_it = [&](const IniSection& one) {
     return !has_rules(rules, one.name) && nearest_section(rules, one.name) == section;
@@ -403,8 +405,7 @@ ConfigError missing_key(const IniText& text, std::span<const KeyRule> rules, std
     for (const IniEntry& entry : one.entries) {
       const bool known = rule_of(rules, {&one, &entry}) != nullptr;
       if (known || nearest(entry.key, wanted).empty()) continue;
-      return {entry.line, printable_key(entry.key),
-              "unknown key in " + header + "; did you mean " + key + "? Without it there is none", one.file};
+      return {entry.line, printable_key(entry.key), misspelt_key, one.file};
     }
   }
   const auto found = std::ranges::find_if(text.sections(), is_it);

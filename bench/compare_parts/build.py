@@ -73,7 +73,7 @@ def machine():
 
 
 def prepare(options):
-    for program in ("ip", "iperf3", "wg", "ethtool"):
+    for program in ("ip", "iperf3", "wg", "ethtool", *(["perf"] if options.profile else [])):
         if shutil.which(program) is None:
             sys.exit(f"compare: {program} is not installed")
     daemon, pace = ours(options.build)
@@ -97,6 +97,7 @@ def prepare(options):
     out = os.path.abspath(options.out or os.path.join(ROOT, "build", "compare", time.strftime("%Y%m%d-%H%M%S")))
     os.makedirs(out, exist_ok=True)
     plan = {"out": out, "pace": pace, "rounds": options.rounds, "seconds": options.seconds, "quick": options.quick,
+            "profile": options.profile,
             "rows": options.rows, "impls": takes_part, "left_out": left_out, "machine": machine(),
             "command": "bench/compare " + " ".join(sys.argv[1:])}
     with open(os.path.join(out, "plan.json"), "w") as file:

@@ -1,4 +1,5 @@
 """The run itself, in mount, PID and network namespaces of its own: they end, with all processes in them, when it ends."""
+import contextlib
 import json
 import os
 import random
@@ -9,7 +10,7 @@ import time
 
 import harness
 
-from . import implementations, measure, rows
+from . import implementations, measure, profile, rows
 
 
 class Arena:
@@ -75,7 +76,8 @@ def measure_one(bench, name, number, write):
             for row in wanted:
                 begin = measure.now()
                 try:
-                    values = rows.ROWS[row](bench, running)
+                    with profile.Profile(f"{plan['out']}/{name}.{row}.perf") if plan["profile"] else contextlib.nullcontext():
+                        values = rows.ROWS[row](bench, running)
                     bench.round_values.update(values)
                     write({"impl": name, "round": number, "row": row, "values": values, "took": measure.now() - begin})
                 except Exception as reason:  # the other rows, and the other implementations, go on

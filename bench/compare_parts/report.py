@@ -3,7 +3,7 @@ import json
 import os
 import statistics
 
-from . import plot, targets
+from . import plot, profile, targets
 from .implementations import ALL, PEERS
 from .results import Results
 from .rows import METRICS
@@ -113,6 +113,8 @@ def make(folder):
                    "failures": {f"{name} {row}": reasons for (name, row), reasons in results.failures.items()}}, file, indent=1)
     with open(os.path.join(folder, "plot.svg"), "w") as file:
         file.write(plot.svg(results, names))
+    profile.make(results, folder, heading(results))
     told = [line for line in verdicts(results) if "not measured" not in line]
     return "\n".join([*heading(results), *told, *failures(results),
-                      f"{folder}: report.md, results.json, plot.svg"])
+                      f"{folder}: " + ", ".join(name for name in ("report.md", "results.json", "plot.svg", "profile.md")
+                                                  if os.path.exists(os.path.join(folder, name)))])

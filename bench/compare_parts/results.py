@@ -9,6 +9,7 @@ class Results:
         with open(os.path.join(folder, "plan.json")) as file:
             self.plan = json.load(file)
         self.values, self.failures, self.features, self.rounds_done = {}, {}, {}, 0
+        self.metrics_of = {}     # a row's name: its metrics
         try:
             with open(os.path.join(folder, "measurements.jsonl")) as file:
                 lines = [json.loads(line) for line in file if line.endswith("\n")]
@@ -22,6 +23,7 @@ class Results:
             elif "failed" in entry:
                 self.failures.setdefault((entry["impl"], entry["row"]), []).append(entry["failed"])
             else:
+                self.metrics_of[entry["row"]] = list(entry["values"])
                 for metric, value in entry["values"].items():
                     self.values.setdefault((entry["impl"], metric), []).append(value)
 

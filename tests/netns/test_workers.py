@@ -39,11 +39,14 @@ def check_no_reordering(sender):
 
 
 def check_retransmissions(sender, name, receiver, retransmitted):
-    """Nothing was sent again but what full queues have lost: the sender's TUN queue, UDP's at the receiver."""
+    """Nothing was sent again but what full queues have lost (the sender's TUN queue, UDP's at the receiver), and what TCP
+    repeats when an answer takes long, one packet a time: no sign of another order."""
     unread = int(sender.out(f"cat /sys/class/net/{name}/statistics/tx_dropped"))
     lost = kernel_counters(receiver, "UdpRcvbufErrors")
-    print(f"{retransmitted} packets sent again; {unread} lost before the tunnel, {lost} merged receives behind it")
-    assert retransmitted <= unread + lost * MOST_MERGED, (retransmitted, unread, lost)
+    impatient = kernel_counters(sender, "TcpExtTCPLossProbes", "TcpExtTCPTimeouts")
+    print(f"{retransmitted} packets sent again; {unread} lost before the tunnel, {lost} merged receives behind it, "
+          f"{impatient} after a long wait")
+    assert retransmitted <= unread + lost * MOST_MERGED + impatient, (retransmitted, unread, lost, impatient)
 
 
 def send_numbered(host, address, seconds, pause):

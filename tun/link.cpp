@@ -80,6 +80,13 @@ int Netlink::set_mtu(uint32_t index, uint32_t mtu) {
   return impl_->socket.request(request);
 }
 
+int Netlink::set_queue_length(uint32_t index, uint32_t packets) {
+  Request request(RTM_NEWLINK, 0);
+  request.family_header<ifinfomsg>().ifi_index = static_cast<int>(index);
+  request.put(IFLA_TXQLEN, packets);
+  return impl_->socket.request(request);
+}
+
 int Netlink::set_up(uint32_t index, bool up) {
   return set_flags(impl_->socket, index, up ? IFF_UP : 0, IFF_UP);
 }

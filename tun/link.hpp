@@ -71,6 +71,8 @@ class Netlink {
   std::expected<LinkState, int> link(const std::string& name);
   std::expected<LinkState, int> link(uint32_t index);
   [[nodiscard]] int set_mtu(uint32_t index, uint32_t mtu);
+  /// `txqueuelen`: of a TUN, how many packets wait for its reader before the kernel drops the newest.
+  [[nodiscard]] int set_queue_length(uint32_t index, uint32_t packets);
   [[nodiscard]] int set_up(uint32_t index, bool up);
   [[nodiscard]] int set_multicast(uint32_t index, bool on);
   [[nodiscard]] int set_addrgenmode_none(uint32_t index);

@@ -37,6 +37,19 @@ def foreground(world, pair):
     return pair.left.start([HATSD, "up", "-f", pair.left_file], log=world.path("left.log"))
 
 
+def test_a_link_has_the_queue_of_the_kernels_own_tunnels_and_keeps_what_the_operator_sets():
+    with World() as world:
+        pair = Pair(world)
+        pair.left.hatsd("tunnel", "add", "gre1", "mode", "gre", "local", "192.0.2.1", "remote", "192.0.2.2")
+        length = lambda name: json.loads(pair.left.out(f"ip -j link show {name}"))[0]["txqlen"]
+        assert length("wgl") == length("gre1") == 1000
+        pair.left.run("ip link set wgl txqueuelen 50")
+        with open(pair.left_file, "a") as file:
+            file.write("PersistentKeepalive = 9\n")
+        pair.left.hatsd("reload", "wgl")
+        assert length("wgl") == 50
+
+
 def test_signals_end_it_cleanly():
     with World() as world:
         pair = Pair(world, start=False)

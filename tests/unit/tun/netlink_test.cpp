@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 
 #include <algorithm>
 
@@ -78,6 +79,17 @@ TEST_F(NetlinkTest, SetsTheMtu) {
   ASSERT_EQ(netlink->set_mtu(index, 1420), 0);
   EXPECT_EQ(netlink->link(index)->mtu, 1420u);
   EXPECT_EQ(netlink->set_mtu(index, 20), EINVAL);
+}
+
+TEST_F(NetlinkTest, SetsTheQueueLength) {
+  ASSERT_EQ(netlink->set_queue_length(index, 777), 0);
+  const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ifreq request{};
+  ASSERT_NE(if_indextoname(index, request.ifr_name), nullptr);
+  EXPECT_EQ(::ioctl(fd, SIOCGIFTXQLEN, &request), 0);
+  EXPECT_EQ(request.ifr_qlen, 777);
+  ::close(fd);
+  EXPECT_EQ(netlink->set_queue_length(0x7fff'0000, 777), ENODEV);
 }
 
 TEST_F(NetlinkTest, AddsListsAndRemovesAddresses) {

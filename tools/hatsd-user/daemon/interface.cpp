@@ -13,6 +13,14 @@
 
 namespace hats::app {
 
+namespace {
+
+/// `txqueuelen` of the kernel's own tunnels. A TUN has 500 by itself, which a burst of small packets fills
+/// while its reader waits for a CPU.
+constexpr uint32_t kQueueLength = 1'000;
+
+}  // namespace
+
 Interface::Interface(Options options, const Surroundings& around, Ended ended)
     : options_(std::move(options)),
       around_(around),
@@ -40,9 +48,13 @@ AppResult<tun::TunDevice> Interface::make_link(uint32_t mtu) {
   up_ = (link->flags & IFF_UP) != 0;
   if (options_.tun_fd >= 0) {
     mtu_ = link->mtu;
-  } else if (const int error = around_.netlink.set_mtu(index_, mtu_); error != 0) {
+    return std::move(*tun);
+  }
+  if (const int error = around_.netlink.set_mtu(index_, mtu_); error != 0) {
     return fail(errno_text(options_.name + ": cannot set the MTU", error));
   }
+  // It works without, too: no more than a longer or a shorter queue hangs on it.
+  (void)around_.netlink.set_queue_length(index_, kQueueLength);
   return std::move(*tun);
 }
 

@@ -134,7 +134,7 @@ struct LoopOptions {
   /// The loop's thread runs under a real-time class, and preempts whoever makes its packets: it pauses in a
   /// flood of single ones, so that they come in batches (pacer.hpp).
   bool realtime = false;
-  /// io_uring as in Linux 6.1: no multishot read, no registered files. For tests and measurements.
+  /// io_uring as in Linux 6.1: no registered files. For tests and measurements.
   bool uring_basic = false;
 };
 /// The least arena that keeps both directions moving: a third each for TUN reads and receives of UDP, a
@@ -161,7 +161,7 @@ class Loop {
   virtual ~Loop() = default;
 
   [[nodiscard]] virtual std::string_view name()
-      const = 0;  // "io_uring", "io_uring (no multishot read)", "epoll"
+      const = 0;  // "io_uring", "io_uring (no registered files)", "epoll"
   [[nodiscard]] virtual Arena& arena() = 0;
   [[nodiscard]] virtual LoopCounters counters() const = 0;
 

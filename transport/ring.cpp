@@ -37,14 +37,6 @@ bool releases_registered_files(io_uring* ring) {
   return send(released_peer.get(), "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EPIPE;
 }
 
-bool has_opcode(io_uring* ring, int opcode) {
-  io_uring_probe* probe = io_uring_get_probe_ring(ring);
-  if (!probe) return false;
-  const bool out = io_uring_opcode_supported(probe, opcode) != 0;
-  io_uring_free_probe(probe);
-  return out;
-}
-
 }  // namespace
 
 std::expected<std::unique_ptr<Ring>, int> Ring::make(uint32_t entries, bool enabled) {
@@ -88,7 +80,6 @@ std::expected<UringFeatures, int> probe_uring() {
   auto ring = Ring::make(8, true);
   if (!ring) return std::unexpected(ring.error());
   UringFeatures out;
-  out.read_multishot = has_opcode((*ring)->get(), kOpReadMultishot);
   out.registered_files = releases_registered_files((*ring)->get());
   return out;
 }

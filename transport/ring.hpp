@@ -1,5 +1,4 @@
-// An io_uring with what this loop asks of it, and the probes that say what this kernel's can do. liburing 2.3
-// (Debian 12) knows less than the kernel may: newer opcodes go by number.
+// An io_uring with what this loop asks of it, and the probes that say what this kernel's can do.
 #pragma once
 
 #include <liburing.h>
@@ -13,14 +12,10 @@ namespace hats::transport {
 /// What io_uring has on this host, beyond what the loop cannot do without (multishot receives with provided
 /// buffer rings, Linux 6.0).
 struct UringFeatures {
-  bool read_multishot = false;  // IORING_OP_READ_MULTISHOT, Linux 6.7
   /// Registered files, and they are let go as soon as they are removed. Before Linux 6.13 they stay until
   /// older requests on other files end, which for a multishot receive is never: the port would stay bound.
   bool registered_files = false;
 };
-
-/// By number: liburing 2.3 has no name for it.
-inline constexpr int kOpReadMultishot = 49;
 
 class Ring {
  public:

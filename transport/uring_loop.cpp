@@ -13,14 +13,13 @@ namespace {
 constexpr uint32_t kSubmissions = 128;
 /// Registered file slots; descriptors beyond are used unregistered.
 constexpr uint32_t kFileSlots = 256;
-/// Places in a buffer ring, at the most: one turn's receives.
-constexpr uint32_t kMaxGroup = 64;
-constexpr uint16_t kSocketGroup = 1, kTunGroup = 2;
+/// Places in the buffer ring, at the most. They are filled in turn, so that each ends up as large in memory
+/// as the largest receive; twice as many were no faster and 1.5 MiB more.
+constexpr uint32_t kMaxGroup = 32;
+constexpr uint16_t kUdpGroup = 1;
 /// Room that stays free behind a receive: padding and tag.
 constexpr uint32_t kTailroom = 64;
 constexpr uint64_t kOpMask = 7;
-/// Receives after which the kernel lets other requests have their turn (its MULTISHOT_MAX_RETRY).
-constexpr unsigned kMultishotBurst = 32;
 
 // What io_uring puts before a received payload: its own header, the name, the control data. It lies in the
 // headroom, so that the payload is where every receive's is.
@@ -30,14 +29,6 @@ static_assert(kReceivePrefix <= kSlabHeadroom);
 static_assert((kSlabHeadroom - kReceiveControlSize) % alignof(cmsghdr) == 0);
 static_assert((kSlabHeadroom - kReceivePrefix) % alignof(io_uring_recvmsg_out) == 0);
 
-std::string describe(const UringFeatures& features) {
-  std::string missing;
-  if (!features.read_multishot) missing += "no multishot read";
-  if (!features.registered_files)
-    missing += missing.empty() ? "no registered files" : ", no registered files";
-  return missing.empty() ? "io_uring" : "io_uring (" + missing + ")";
-}
-
 uint32_t received_size(const io_uring_cqe& completion) {
   return completion.res > 0 ? static_cast<uint32_t>(completion.res) : 0;
 }
@@ -46,17 +37,16 @@ uint32_t received_size(const io_uring_cqe& completion) {
 
 struct alignas(8) UringLoop::UringPort final : Port {
   int file = -1;           // registered file slot
-  bool receiving = false;  // a receive, a multishot read or a poll for input is with the kernel
+  bool receiving = false;  // a receive or a poll for input is with the kernel
   bool waiting_writable = false;
-  bool active = false;     // is in active_
-  Op armed = Op::receive;  // what `receiving` is
+  bool active = false;  // is in active_
   // For the handler:
   bool is_writable = false;
-  bool is_readable = false;  // polled: not yet read until there was no more
-  bool hung_up = false;      // TUN, polled
-  int dead = 0;              // TUN: errno of its end
-  std::vector<TunRead> reads;
+  bool is_readable = false;  // TUN, raw: not yet read until there was no more
+  bool hung_up = false;      // TUN
   std::vector<UdpReceived> udp_received;
+
+  [[nodiscard]] Op input() const { return kind == Kind::udp ? Op::receive : Op::readable; }
 };
 
 std::expected<std::unique_ptr<LoopBase>, int> UringLoop::make(std::unique_ptr<Arena> arena, bool basic) {
@@ -77,7 +67,6 @@ UringLoop::UringLoop(std::unique_ptr<Arena> arena, LoopFds fds, std::unique_ptr<
                      UringFeatures features)
     : LoopBase(std::move(arena), std::move(fds)),
       features_(features),
-      name_(describe(features)),
       ring_(std::move(ring)),
       raw_reader_(std::min(kTurnReceives, this->arena().size() / 4)) {
   receive_layout_.msg_namelen = sizeof(sockaddr_in6);
@@ -92,19 +81,12 @@ UringLoop::~UringLoop() {
 }
 
 int UringLoop::register_with_ring() {
-  // A third of the arena for receives of UDP, one for TUN reads, a quarter for raw sockets, the rest for
-  // sends.
+  // A third of the arena for receives of UDP, a quarter for raw sockets, the rest for TUN reads and sends.
   const uint32_t places = std::min(kMaxGroup, std::bit_floor(arena().size() / 3));
   const uint32_t start = kSlabHeadroom - kReceivePrefix;
-  auto sockets = BufferGroup::make(ring_->get(), kSocketGroup, places, start, kSlabSize - start - kTailroom);
-  if (!sockets) return sockets.error();
-  socket_buffers_ = std::move(*sockets);
-  if (features_.read_multishot) {
-    auto tun = BufferGroup::make(ring_->get(), kTunGroup, places, kSlabHeadroom,
-                                 kSlabSize - kSlabHeadroom - kTailroom);
-    if (!tun) return tun.error();
-    tun_buffers_ = std::move(*tun);
-  }
+  auto buffers = BufferGroup::make(ring_->get(), kUdpGroup, places, start, kSlabSize - start - kTailroom);
+  if (!buffers) return buffers.error();
+  udp_buffers_ = std::move(*buffers);
   if (features_.registered_files && io_uring_register_files_sparse(ring_->get(), kFileSlots) == 0) {
     for (int slot = kFileSlots - 1; slot >= 0; --slot) free_files_.push_back(slot);
   }
@@ -117,15 +99,11 @@ std::unique_ptr<Port> UringLoop::make_port() {
 
 void UringLoop::begin() {
   static_cast<void>(ring_->enable());  // it cannot fail: made disabled, enabled once
-  socket_buffers_->refill(arena());
-  if (tun_buffers_) tun_buffers_->refill(arena());
+  udp_buffers_->refill(arena());
 }
 
 void UringLoop::start(Port& port) {
   auto& own = static_cast<UringPort&>(port);
-  own.armed = own.kind == Port::Kind::udp                   ? Op::receive
-              : own.kind == Port::Kind::tun && tun_buffers_ ? Op::read
-                                                            : Op::readable;
   if (!free_files_.empty() && io_uring_register_files_update(
                                   ring_->get(), static_cast<unsigned>(free_files_.back()), &own.fd, 1) == 1) {
     own.file = free_files_.back();
@@ -139,14 +117,13 @@ void UringLoop::finish(Port& port) {
   auto& own = static_cast<UringPort&>(port);
   std::erase(disarmed_, &own);
   std::erase(starved_, &own);
-  if (own.receiving) cancel(own, own.armed);
+  if (own.receiving) cancel(own, own.input());
   if (own.waiting_writable) cancel(own, Op::writable);
   while (own.receiving || own.waiting_writable) {
     io_uring_submit_and_wait(ring_->get(), 1);
     reap();
   }
   std::erase(active_, &own);
-  own.reads.clear();
   own.udp_received.clear();
   if (own.file >= 0) {
     const int none = -1;
@@ -165,29 +142,19 @@ void UringLoop::finish_entry(io_uring_sqe* entry, UringPort& port, Op op) {
   io_uring_sqe_set_data64(entry, reinterpret_cast<uint64_t>(&port) | static_cast<uint64_t>(op));
 }
 
-// Leaves it unarmed while its group has no slab: turn() tries again.
+// Leaves a UDP socket unarmed while the group has no slab: turn() tries again. A poll is for one event: while
+// one waits, each packet that arrives wakes the ring up, and it is not asked again before all is read.
 void UringLoop::arm(UringPort& port) {
-  if (port.armed == Op::receive) {
-    if (socket_buffers_->posted() == 0) return static_cast<void>(++counters_.receive_no_buffers);
+  if (port.kind == Port::Kind::udp) {
+    if (udp_buffers_->posted() == 0) return static_cast<void>(++counters_.receive_no_buffers);
     io_uring_sqe* entry = ring_->entry();
     io_uring_prep_recvmsg_multishot(entry, port.fd, &receive_layout_, 0);
     entry->flags |= IOSQE_BUFFER_SELECT;
-    entry->buf_group = kSocketGroup;
+    entry->buf_group = kUdpGroup;
     finish_entry(entry, port, Op::receive);
-  } else if (port.armed == Op::read) {
-    if (tun_buffers_->posted() == 0) return static_cast<void>(++counters_.receive_no_buffers);
-    io_uring_sqe* entry = ring_->entry();
-    io_uring_prep_rw(kOpReadMultishot, entry, port.fd, nullptr, 0, 0);
-    entry->flags |= IOSQE_BUFFER_SELECT;
-    entry->buf_group = kTunGroup;
-    finish_entry(entry, port, Op::read);
   } else {
     io_uring_sqe* entry = ring_->entry();
-    if (port.kind == Port::Kind::raw) {
-      io_uring_prep_poll_add(entry, port.fd, POLLIN);
-    } else {
-      io_uring_prep_poll_multishot(entry, port.fd, POLLIN);
-    }
+    io_uring_prep_poll_add(entry, port.fd, POLLIN);
     finish_entry(entry, port, Op::readable);
   }
   port.receiving = true;
@@ -229,8 +196,7 @@ void UringLoop::disarm(UringPort& port) {
 
 // One wake-up: one system call that submits, waits and receives.
 void UringLoop::turn(bool poll) {
-  socket_buffers_->refill(arena());
-  if (tun_buffers_) tun_buffers_->refill(arena());
+  udp_buffers_->refill(arena());
   if (arena().free_count() != 0) {
     for (UringPort* port : starved_) activate(*port);
     starved_.clear();
@@ -247,12 +213,7 @@ void UringLoop::turn(bool poll) {
     io_uring_submit_and_wait(ring_->get(), 1);
   }
   wake_up();
-  if (reap() >= kMultishotBurst) {
-    // The kernel pauses a multishot receive after a burst. What it still has makes this turn's batches full,
-    // and costs less than a turn of its own.
-    io_uring_submit_and_get_events(ring_->get());
-    reap();
-  }
+  reap();
   serving_.swap(active_);  // what becomes active from here on is the next turn's
   for (UringPort* port : serving_) port->active = false;
   for (UringPort* port : serving_) {
@@ -261,7 +222,7 @@ void UringLoop::turn(bool poll) {
   serving_.clear();
 }
 
-unsigned UringLoop::reap() {
+void UringLoop::reap() {
   io_uring_cqe* completion = nullptr;
   unsigned head = 0, count = 0;
   io_uring_for_each_cqe(ring_->get(), head, completion) {
@@ -269,7 +230,6 @@ unsigned UringLoop::reap() {
     ++count;
   }
   io_uring_cq_advance(ring_->get(), count);
-  return count;
 }
 
 // Bookkeeping only: the handler is called by service(), because this also runs inside remove().
@@ -281,9 +241,6 @@ void UringLoop::absorb(const io_uring_cqe& completion) {
   switch (op) {
     case Op::receive:
       absorb_receive(*port, completion);
-      break;
-    case Op::read:
-      absorb_read(*port, completion);
       break;
     case Op::readable:
       absorb_readable(*port, completion);
@@ -303,15 +260,13 @@ void UringLoop::absorb(const io_uring_cqe& completion) {
       return;
   }
   if (more || op == Op::writable) return;
-  // A raw socket is polled for again only when it has been read empty: while a poll waits, each packet that
-  // arrives wakes it up, which costs as much as the receive.
   port->receiving = false;
-  if (port->kind != Port::Kind::raw || !port->is_readable) disarm(*port);
+  if (!port->is_readable) disarm(*port);
 }
 
 void UringLoop::absorb_receive(UringPort& port, const io_uring_cqe& completion) {
   if ((completion.flags & IORING_CQE_F_BUFFER) == 0) return;  // ended: an error of the socket, or cancelled
-  Lease slab = socket_buffers_->take(completion.flags >> IORING_CQE_BUFFER_SHIFT, received_size(completion));
+  Lease slab = udp_buffers_->take(completion.flags >> IORING_CQE_BUFFER_SHIFT, received_size(completion));
   if (completion.res < 0 || !port.open) return;
   uint8_t* buffer = slab.bytes().data() + kSlabHeadroom - kReceivePrefix;
   io_uring_recvmsg_out* header = io_uring_recvmsg_validate(buffer, completion.res, &receive_layout_);
@@ -330,26 +285,6 @@ void UringLoop::absorb_receive(UringPort& port, const io_uring_cqe& completion) 
   activate(port);
 }
 
-void UringLoop::absorb_read(UringPort& port, const io_uring_cqe& completion) {
-  if ((completion.flags & IORING_CQE_F_BUFFER) != 0) {
-    Lease slab = tun_buffers_->take(completion.flags >> IORING_CQE_BUFFER_SHIFT, received_size(completion));
-    if (completion.res > 0 && port.open) {
-      const auto size = static_cast<uint32_t>(completion.res);
-      uint8_t* data = slab.bytes().data() + kSlabHeadroom;
-      port.reads.push_back({std::move(slab), data, size, kSlabSize - kSlabHeadroom - size});
-      activate(port);
-    }
-  }
-  if (completion.res == 0) port.dead = EPIPE;
-  if (completion.res < 0 && is_tun_dead(-completion.res)) port.dead = -completion.res;
-  if (completion.res == -EINVAL || completion.res == -EOPNOTSUPP) {
-    // A descriptor of a kind that has no multishot read; or one packet that has no virtio header, after which
-    // read(2) goes on as well.
-    port.armed = Op::readable;
-  }
-  if (port.dead != 0) activate(port);
-}
-
 void UringLoop::absorb_readable(UringPort& port, const io_uring_cqe& completion) {
   if (completion.res < 0) return;
   port.is_readable = true;
@@ -361,12 +296,8 @@ void UringLoop::service(UringPort& port) {
   if (std::exchange(port.is_writable, false)) writable(port);
   if (port.kind == Port::Kind::udp) {
     service_udp(port);
-  } else if (port.kind == Port::Kind::raw) {
-    if (port.is_readable) read_raw(port);
-  } else if (port.armed == Op::readable && port.reads.empty() && port.dead == 0) {
-    read_tun(port);
-  } else {
-    service_tun(port);
+  } else if (port.is_readable) {
+    port.kind == Port::Kind::raw ? read_raw(port) : read_tun(port);
   }
 }
 
@@ -403,24 +334,8 @@ void UringLoop::read_on(UringPort& port, bool has_no_slabs) {
   starved_.push_back(&port);
 }
 
-void UringLoop::service_tun(UringPort& port) {
-  reads_.swap(port.reads);
-  for (std::span<TunRead> rest(reads_); !rest.empty() && port.open;) {
-    size_t count = 0;
-    for (uint32_t bytes = 0; count < std::min<size_t>(rest.size(), kTunTurnReads) && bytes < kTunTurnBytes;) {
-      bytes += rest[count++].size;
-    }
-    const auto batch = rest.first(count);
-    deliver(port, batch);
-    for (TunRead& one : batch) one.slab = {};
-    rest = rest.subspan(count);
-  }
-  reads_.clear();
-  if (port.open && port.dead != 0) close_tun(port, port.dead);
-}
-
-// Without multishot reads: a poll said that there is something; read(2) takes it, and goes on next turn where
-// the budget ends this one.
+// Read with readv(2) until there is no more, or the turn's budget is spent. A multishot read would spare the
+// calls, and give each packet a slab of its own (README.md has the measurement).
 void UringLoop::read_tun(UringPort& port) {
   reads_.clear();
   const auto result = tun_reader_.read(port.fd, arena(), reads_);
@@ -431,9 +346,9 @@ void UringLoop::read_tun(UringPort& port) {
     case TunReader::Result::closed:
       return close_tun(port, tun_reader_.error());
     case TunReader::Result::drained:
+      if (port.hung_up) return close_tun(port, EBADFD);
       port.is_readable = false;
-      if (port.hung_up) close_tun(port, EBADFD);
-      return;
+      return disarm(port);
     case TunReader::Result::no_slabs:
     case TunReader::Result::more:
       return read_on(port, result == TunReader::Result::no_slabs);
@@ -444,8 +359,7 @@ void UringLoop::end() {
   for (const auto& port : ports_) finish(*port);
   tun_reader_.release();
   raw_reader_.release();
-  socket_buffers_->close(ring_->get());
-  if (tun_buffers_) tun_buffers_->close(ring_->get());
+  udp_buffers_->close(ring_->get());
   // What the kernel tears down later holds no socket any more: all requests have ended, no file is
   // registered.
   ring_.reset();

@@ -60,7 +60,7 @@ TEST(LoopMakeTest, TheNameSaysWhichBackend) {
   EXPECT_EQ((*Loop::make({.io = IoChoice::epoll, .slabs = 24, .uring_basic = false}))->name(), "epoll");
   const auto loop = Loop::make({.io = IoChoice::uring, .slabs = 24, .uring_basic = true});
   if (!loop) GTEST_SKIP() << loop.error();
-  EXPECT_EQ((*loop)->name(), "io_uring (no multishot read, no registered files)");
+  EXPECT_EQ((*loop)->name(), "io_uring (no registered files)");
 }
 
 }  // namespace

@@ -137,8 +137,8 @@ struct LoopOptions {
   /// io_uring as in Linux 6.1: no registered files. For tests and measurements.
   bool uring_basic = false;
 };
-/// The least arena that keeps both directions moving: a third each for TUN reads and receives of UDP, a
-/// quarter for those of raw sockets, the rest for sends.
+/// The least arena that keeps both directions moving: a third for receives of UDP, a quarter for those of raw
+/// sockets, the rest for TUN reads and sends.
 inline constexpr uint32_t kMinSlabs = 24;
 
 /// Counters for `show`. Relaxed copies; read by posting.

@@ -135,7 +135,7 @@ def test_twenty_megabytes_of_tcp_arrive_each_way():
 
 
 def test_our_daemon_runs_on_the_older_kernel_and_meets_the_kernels_module_there():
-    # Linux 6.1 has neither multishot reads nor USO for TUN: the fallbacks meet a kernel that really lacks them.
+    # Linux 6.1 has no USO for TUN and keeps registered files: the fallbacks meet a kernel that really lacks them.
     with World() as world:
         near = world.host("near")
         guest = Guest(world, near, programs=[HATSD], memory_mb=768)

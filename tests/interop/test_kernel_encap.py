@@ -216,7 +216,7 @@ def test_twenty_megabytes_of_tcp_arrive_each_way():
 
 
 def test_our_daemon_runs_on_the_older_kernel_and_meets_the_kernels_gre_there():
-    # Linux 6.1 has neither multishot reads nor USO for TUN
+    # Linux 6.1 has no USO for TUN
     with World() as world:
         guest = Guest(world, world.host("near"), programs=[HATSD], memory_mb=768)
         guest.sh("""set -e

@@ -70,8 +70,8 @@ class Interface : public DeviceControl {
   // What the host's links, routes and time do.
   void link_event(const tun::LinkEvent& event);
   /// Ends the interface if its link is gone; the call may then destroy it. The loop tells of that as a rule,
-  /// but the kernel wakes a multishot read of a TUN before the TUN is gone, and what then finds nothing to
-  /// read waits for ever.
+  /// but the kernel wakes who waits for a TUN before the TUN is gone, and what then finds nothing to read
+  /// waits for ever.
   void check_link();
   /// Reads MTU and up state, where they can be read: in the namespace of the process.
   void refresh_link();

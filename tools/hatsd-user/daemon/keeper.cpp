@@ -137,9 +137,9 @@ bool Keeper::bring_up() {
 void Keeper::serve() {
   while (!guests_.empty() && !data_process_gone_) {
     if (!unhandled_.empty()) {
-      Heard heard = std::move(unhandled_.front());
+      const Heard heard = std::move(unhandled_.front());
       unhandled_.pop_front();
-      handle(std::move(heard));
+      handle(heard);
       continue;
     }
     std::array<pollfd, 2> wait{{{signals_.get(), POLLIN, 0}, {channel_.get(), POLLIN, 0}}};
@@ -149,7 +149,7 @@ void Keeper::serve() {
       end_all();
     } else if (wait[1].revents != 0) {
       if (auto heard = hear()) {
-        handle(std::move(*heard));
+        handle(*heard);
       } else {
         data_process_gone_ = true;
       }
@@ -166,7 +166,7 @@ std::optional<Keeper::Heard> Keeper::hear() {
   return out;
 }
 
-void Keeper::handle(Heard heard) {
+void Keeper::handle(const Heard& heard) {
   const json& message = heard.message;
   const std::string what = message.value("say", "");
   const std::string name = message.value("name", "");

@@ -45,7 +45,7 @@ class Keeper {
   void remember_sockets();
   bool bring_up();
   void serve();
-  void handle(Heard heard);
+  void handle(const Heard& heard);
   /// Waits for one message; nullopt if the data process is gone.
   std::optional<Heard> hear();
   void reload(const std::string& name);

@@ -76,6 +76,7 @@ uint32_t automatic_mtu(tun::Netlink& netlink, const std::vector<Endpoint>& endpo
 std::vector<config::PeerPath> paths_to(tun::Netlink& netlink, const std::vector<Endpoint>& endpoints,
                                        uint32_t fwmark) {
   std::vector<config::PeerPath> out;
+  out.reserve(endpoints.size());
   for (const Endpoint& endpoint : endpoints) {
     out.push_back({.endpoint = endpoint, .mtu = path_mtu(netlink, endpoint, fwmark)});
   }

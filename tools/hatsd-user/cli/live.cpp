@@ -72,7 +72,7 @@ std::string wg_socket(const std::string& name) {
 }
 
 /// Whether nobody listens on wg's socket of an interface that is not here: its process was killed. Waits
-/// while the kernel is still letting go of the link.
+/// while the kernel is still letting go of socket and link.
 bool has_dead_socket(const std::string& name) {
   const auto connected = connect_to(wg_socket(name));
   if (connected || connected.error() != ECONNREFUSED) return false;

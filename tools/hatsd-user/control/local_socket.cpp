@@ -5,9 +5,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <thread>
 
 #include "tools/hatsd-user/quick/run_directory.hpp"
 
@@ -16,6 +19,8 @@ namespace hats::app {
 namespace {
 
 constexpr int kBacklog = 64;
+/// How long a killed process may take to let go of its sockets.
+constexpr auto kLettingGoTimeout = std::chrono::seconds(5);
 
 bool fill_address(const std::string& path, sockaddr_un& address) {
   address = {};
@@ -43,6 +48,26 @@ std::string who_answers(const std::string& path, int connected) {
 int make_directory(const std::string& directory, mode_t mode) {
   if (mkdir(directory.c_str(), mode) == 0) return chmod(directory.c_str(), mode) == 0 ? 0 : errno;
   return errno == EEXIST ? 0 : errno;
+}
+
+/// Killed, and not yet gone: a process's memory goes before its files do. Who has listened may also be gone,
+/// and have left its socket to another.
+bool is_dying(pid_t process) {
+  std::array<char, 1> program{};
+  const std::string folder = "/proc/" + std::to_string(process);
+  return process != 0 && readlink((folder + "/exe").c_str(), program.data(), program.size()) < 0 &&
+         errno == ENOENT && access(folder.c_str(), F_OK) == 0;
+}
+
+std::expected<transport::UniqueFd, int> connect_once(const std::string& path) {
+  sockaddr_un address{};
+  if (!fill_address(path, address)) return std::unexpected(ENAMETOOLONG);
+  transport::UniqueFd fd = stream_socket();
+  if (!fd) return std::unexpected(errno);
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return std::unexpected(errno);
+  }
+  return fd;
 }
 
 }  // namespace
@@ -95,14 +120,13 @@ AppResult<ListeningSocket> listen_at(const std::string& path, mode_t directory_m
 }
 
 std::expected<transport::UniqueFd, int> connect_to(const std::string& path) {
-  sockaddr_un address{};
-  if (!fill_address(path, address)) return std::unexpected(ENAMETOOLONG);
-  transport::UniqueFd fd = stream_socket();
-  if (!fd) return std::unexpected(errno);
-  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    return std::unexpected(errno);
+  const auto end = std::chrono::steady_clock::now() + kLettingGoTimeout;
+  auto connected = connect_once(path);
+  while (connected && is_dying(peer_process(connected->get())) && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    connected = connect_once(path);
   }
-  return fd;
+  return connected;
 }
 
 pid_t peer_process(int fd) {

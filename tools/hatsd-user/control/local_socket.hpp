@@ -37,7 +37,8 @@ struct ListeningSocket {
 /// process and its network namespace.
 [[nodiscard]] AppResult<ListeningSocket> listen_at(const std::string& path, mode_t directory_mode);
 
-/// Connects to `path`; error: errno.
+/// Connects to `path`; error: errno. While the kernel closes what a killed process had, its socket still
+/// takes connections: that is waited for, 5 s at the most.
 [[nodiscard]] std::expected<transport::UniqueFd, int> connect_to(const std::string& path);
 
 /// The process at the other end of a connected socket, or 0.

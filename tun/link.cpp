@@ -48,6 +48,13 @@ std::expected<LinkState, int> look_up(NetlinkSocket& socket, Request& request) {
   return *found;
 }
 
+int set_number(NetlinkSocket& socket, uint32_t index, uint16_t attribute, uint32_t value) {
+  Request request(RTM_NEWLINK, 0);
+  request.family_header<ifinfomsg>().ifi_index = static_cast<int>(index);
+  request.put(attribute, value);
+  return socket.request(request);
+}
+
 int set_flags(NetlinkSocket& socket, uint32_t index, uint32_t flags, uint32_t mask) {
   Request request(RTM_NEWLINK, 0);
   auto& info = request.family_header<ifinfomsg>();
@@ -74,17 +81,11 @@ std::expected<LinkState, int> Netlink::link(uint32_t index) {
 }
 
 int Netlink::set_mtu(uint32_t index, uint32_t mtu) {
-  Request request(RTM_NEWLINK, 0);
-  request.family_header<ifinfomsg>().ifi_index = static_cast<int>(index);
-  request.put(IFLA_MTU, mtu);
-  return impl_->socket.request(request);
+  return set_number(impl_->socket, index, IFLA_MTU, mtu);
 }
 
 int Netlink::set_queue_length(uint32_t index, uint32_t packets) {
-  Request request(RTM_NEWLINK, 0);
-  request.family_header<ifinfomsg>().ifi_index = static_cast<int>(index);
-  request.put(IFLA_TXQLEN, packets);
-  return impl_->socket.request(request);
+  return set_number(impl_->socket, index, IFLA_TXQLEN, packets);
 }
 
 int Netlink::set_up(uint32_t index, bool up) {

@@ -64,6 +64,18 @@ def until(condition, timeout=10, what="condition", every=0.05):
         time.sleep(every)
 
 
+def processes():
+    """The numbers of the processes that run the program under test; never a shell that has its name in a word."""
+    program, found = shutil.which(HATSD), []
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.path.samefile(f"/proc/{number}/exe", program):
+                found.append(int(number))
+        except OSError:  # a kernel thread, or gone meanwhile
+            continue
+    return found
+
+
 LINK_INDICES = itertools.count(1000)  # of the ends of wires
 SANITIZER_LOG = "/run/sanitizer"  # in the test's own /run
 

@@ -7,25 +7,13 @@ import subprocess
 import time
 
 import harness
-from harness import HATSD, command, need, until
+from harness import HATSD, command, need, processes, until
 
 SHORT = ["--rounds", "1", "--seconds", "0.3"]
 
 
 def bench(*options, env=None):
     return command([HATSD, "bench", *options], env=env, timeout=120)
-
-
-def processes_of_ours():
-    """Those that run the program under test; never a shell that has its name in a word."""
-    found = []
-    for number in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if os.path.samefile(f"/proc/{number}/exe", HATSD):
-                found.append(int(number))
-        except OSError:
-            continue
-    return found
 
 
 def traces():
@@ -53,7 +41,7 @@ def test_every_variant_is_measured_and_nothing_is_left_behind():
     assert report["holds_back"] and report["remedy"], report
     assert [entry["name"] for entry in report["aead"]][0] == "sodium", report["aead"]
     assert traces() == before, (traces(), before)
-    assert not processes_of_ours()
+    assert not processes()
 
 
 def test_the_report_for_people_ends_with_what_holds_the_host_back_such_as_a_forced_fallback():
@@ -80,11 +68,11 @@ def test_its_daemons_go_with_it_however_it_ends():
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         before = traces()
         process = subprocess.Popen([HATSD, "bench", "--seconds", "20"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until(lambda: len(processes_of_ours()) >= 3, timeout=20, what="its daemons")
+        until(lambda: len(processes()) >= 3, timeout=20, what="its daemons")
         time.sleep(0.3)
         process.send_signal(number)
         process.wait(10)
-        until(lambda: not processes_of_ours(), what=f"nothing is left after signal {number}")
+        until(lambda: not processes(), what=f"nothing is left after signal {number}")
         assert traces() == before
 
 

@@ -9,24 +9,11 @@ import socket
 import time
 
 import harness
-from harness import HATSD, Keys, Pair, World, command, need, until, wg_quick_file
+from harness import HATSD, Keys, Pair, World, command, need, processes, until, wg_quick_file
 
 
 def gone(host, name):
     return name not in host.out("ip -br link") and not os.path.exists(f"/run/wireguard/{name}.sock")
-
-
-def runs(pid, program):
-    try:
-        return os.readlink(f"/proc/{pid}/exe") == program
-    except OSError:  # a kernel thread, or gone meanwhile
-        return False
-
-
-def processes():
-    """The processes that run our program."""
-    program = os.path.realpath(shutil.which(HATSD))
-    return [pid for pid in os.listdir("/proc") if pid.isdigit() and runs(pid, program)]
 
 
 def status(host, name="wgl"):
@@ -111,7 +98,7 @@ def kill_all():
     # All at once: what is killed last would else find the others dead, and finish their work.
     for number in (signal.SIGSTOP, signal.SIGKILL):
         for pid in processes():
-            os.kill(int(pid), number)
+            os.kill(pid, number)
     until(lambda: processes() == [], what="all killed")
 
 
@@ -276,7 +263,7 @@ def test_late_news_of_a_move_does_not_end_the_session_that_the_moved_interface_h
         pair = Pair(world, start=False)
         pair.right.hatsd("up", pair.right_file)
         pair.left.hatsd("up", pair.left_file)
-        pid = json.loads(pair.left.hatsd("show", "wgl", "--json").stdout)["interfaces"][0]["pid"]
+        pid = status(pair.left)["pid"]
         inner = world.host("inner")
         # Of what the control thread tells the worker, each takes a while: the link is up before it hears of that.
         slow = pair.left.start(["strace", "-p", str(pid), "-e", "trace=futex", "-e", "inject=futex:delay_exit=300000"],
@@ -286,7 +273,7 @@ def test_late_news_of_a_move_does_not_end_the_session_that_the_moved_interface_h
         until(lambda: "listening" in open("/run/seen").read(), what="tcpdump")
         inner.sh("sysctl -qw net.ipv6.conf.default.disable_ipv6=1")
         pair.left.run("ip link set wgl netns inner")
-        inner.sh("ip address add 10.9.0.1/24 dev wgl; ip link set wgl up")
+        inner.sh("ip address add 10.9.0.1/24 dev wgl; ip link set wgl mtu 1400 up")
         inner.ping("10.9.0.2", 30, interval=0.1)
         seen.terminate()
         slow.terminate()

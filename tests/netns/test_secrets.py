@@ -1,24 +1,10 @@
 #!/usr/bin/env python3
 """Where keys are, and where they are not: the memory of the processes, read as root."""
 import base64
-import os
 import re
-import shutil
 
 import harness
-from harness import HATSD, Keys, Pair, World, until
-
-
-def processes():
-    program = os.path.realpath(shutil.which(HATSD))
-    out = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if os.readlink(f"/proc/{pid}/exe") == program:
-                out.append(pid)
-        except OSError:  # a kernel thread, or gone meanwhile
-            pass
-    return out
+from harness import Keys, Pair, World, processes, until
 
 
 def memory(pid):

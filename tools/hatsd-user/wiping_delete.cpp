@@ -20,27 +20,16 @@ void wipe_and_free(void* memory) noexcept {
 
 }  // namespace
 
+// The other forms, for arrays and such, call these.
 void operator delete(void* memory) noexcept {
-  wipe_and_free(memory);
-}
-void operator delete[](void* memory) noexcept {
   wipe_and_free(memory);
 }
 void operator delete(void* memory, std::size_t) noexcept {
   wipe_and_free(memory);
 }
-void operator delete[](void* memory, std::size_t) noexcept {
-  wipe_and_free(memory);
-}
 void operator delete(void* memory, std::align_val_t) noexcept {
   wipe_and_free(memory);
 }
-void operator delete[](void* memory, std::align_val_t) noexcept {
-  wipe_and_free(memory);
-}
 void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
-  wipe_and_free(memory);
-}
-void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept {
   wipe_and_free(memory);
 }

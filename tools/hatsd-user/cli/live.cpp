@@ -36,8 +36,6 @@ namespace {
 
 /// How long `down` waits for a link to vanish after its process has answered.
 constexpr auto kLinkGoneTimeout = 10s;
-/// How long `up` waits for the link of a process that was killed.
-constexpr auto kLettingGoTimeout = 5s;
 
 bool link_exists(const std::string& name) {
   auto netlink = tun::Netlink::open();
@@ -53,13 +51,13 @@ bool wait_until_gone(const std::string& name, std::chrono::milliseconds timeout)
   return true;
 }
 
-/// A TUN that nobody serves: its process was killed, and the kernel (io_uring's above all) is still letting
-/// go of it.
-bool is_left_by_the_dead(const std::string& name) {
+/// Whether there is no such link. A TUN that nobody serves is waited for: its process was killed, and the
+/// kernel (io_uring's above all) is still letting go of it.
+bool link_is_gone(const std::string& name) {
   auto netlink = tun::Netlink::open();
   if (!netlink) return false;
   const auto link = netlink->link(name);
-  if (!link) return link.error() == ENODEV;  // it went since the caller looked
+  if (!link) return link.error() == ENODEV;
   if (link->kind != "tun") return false;
   const auto live = live_interfaces(name);
   return live && find_here(*live, name) == nullptr && wait_until_gone(name, kLettingGoTimeout);
@@ -76,7 +74,7 @@ std::string wg_socket(const std::string& name) {
 bool has_dead_socket(const std::string& name) {
   const auto connected = connect_to(wg_socket(name));
   if (connected || connected.error() != ECONNREFUSED) return false;
-  return !link_exists(name) || is_left_by_the_dead(name);
+  return link_is_gone(name);
 }
 
 /// True: there was one.
@@ -222,7 +220,7 @@ AppResult<void> check_name_is_free(const std::string& name) {
   if (access(kRunDirectory, R_OK | X_OK) != 0 && errno == EACCES) {
     return fail(std::string(kRunDirectory) + ": not permitted; run as root");
   }
-  if (link_exists(name) && !is_left_by_the_dead(name)) return fail(taken_text(name));
+  if (link_exists(name) && !link_is_gone(name)) return fail(taken_text(name));
   // What a process that died has left behind is undone first.
   const auto undone = HostSetup::finish_undo(name, logging_host_options(-1));
   if (!undone) return fail(name + ": " + undone.error());

@@ -7,7 +7,6 @@
 
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <thread>
@@ -19,8 +18,6 @@ namespace hats::app {
 namespace {
 
 constexpr int kBacklog = 64;
-/// How long a killed process may take to let go of its sockets.
-constexpr auto kLettingGoTimeout = std::chrono::seconds(5);
 
 bool fill_address(const std::string& path, sockaddr_un& address) {
   address = {};

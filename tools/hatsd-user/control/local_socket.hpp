@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <expected>
 #include <optional>
 #include <string>
@@ -37,8 +38,11 @@ struct ListeningSocket {
 /// process and its network namespace.
 [[nodiscard]] AppResult<ListeningSocket> listen_at(const std::string& path, mode_t directory_mode);
 
+/// How long what a killed process had, sockets and links, is waited for while the kernel lets go of it.
+inline constexpr auto kLettingGoTimeout = std::chrono::seconds(5);
+
 /// Connects to `path`; error: errno. While the kernel closes what a killed process had, its socket still
-/// takes connections: that is waited for, 5 s at the most.
+/// takes connections: that is waited for, kLettingGoTimeout at the most.
 [[nodiscard]] std::expected<transport::UniqueFd, int> connect_to(const std::string& path);
 
 /// The process at the other end of a connected socket, or 0.

@@ -248,6 +248,7 @@ void Daemon::read_link_events() {
       }
     }
   }
+  for (Interface* interface : interfaces()) interface->link_events_end();
 }
 
 void Daemon::check_routes_soon() {

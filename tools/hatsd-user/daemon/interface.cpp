@@ -166,20 +166,26 @@ void Interface::link_event(const tun::LinkEvent& event) {
     moved_ = true;
     nsid_ = event.new_nsid;
     if (event.new_index != 0) index_ = event.new_index;
-    set_link(mtu_, false);  // a move takes a link down
+    heard_ = {.mtu = mtu_, .up = false};  // a move takes a link down
     return;
   }
   if (event.kind == Kind::link_deleted) return check_link();
   if (event.kind != Kind::link_new) return;
-  // The event may be older than what we know already. At home it only says that something changed. Elsewhere
-  // it is all we have; but one that says nothing new must not take down again a tunnel that has seen, by a
-  // packet, that its link is up since.
-  const bool event_up = (event.link.flags & IFF_UP) != 0;
-  if (!moved_) {
-    refresh_link();
-  } else if (event.link.mtu != mtu_ || event_up != up_) {
-    set_link(event.link.mtu, event_up);
-  }
+  heard_ = {.mtu = event.link.mtu, .up = (event.link.flags & IFF_UP) != 0};
+}
+
+void Interface::link_events_end() {
+  const auto heard = std::exchange(heard_, {});
+  if (!heard) return;
+  // At home events only say that something changed: they may be older than what we know already.
+  if (!moved_) return refresh_link();
+  if (heard->up || up_) return static_cast<void>(set_link(heard->mtu, heard->up));
+  // Still down; which may be older than the packet by which the tunnel has seen that its link is up.
+  mtu_ = heard->mtu;
+  around_.worker.call([&] {
+    base_tunnel_->set_place(index_, !moved_);
+    base_tunnel_->set_mtu(mtu_);
+  });
 }
 
 void Interface::check_link() {
@@ -199,7 +205,7 @@ void Interface::find_link(const tun::LinkEvent& event) {
   } else if (!nsid_) {
     nsid_ = event.nsid;
     index_ = event.index;
-    set_link(event.link.mtu, (event.link.flags & IFF_UP) != 0);
+    heard_ = {.mtu = event.link.mtu, .up = (event.link.flags & IFF_UP) != 0};
   }
 }
 

@@ -68,7 +68,10 @@ class Interface : public DeviceControl {
   virtual AppResult<void> change_tunnel(const config::TunnelCommand& command);
 
   // What the host's links, routes and time do.
+  /// Takes note of an event; link_events_end() acts on the last of those that were read together: what is
+  /// late is not done again in between, since it would end sessions that are newer.
   void link_event(const tun::LinkEvent& event);
+  void link_events_end();
   /// Ends the interface if its link is gone; the call may then destroy it. The loop tells of that as a rule,
   /// but the kernel wakes who waits for a TUN before the TUN is gone, and what then finds nothing to read
   /// waits for ever.
@@ -161,6 +164,11 @@ class Interface : public DeviceControl {
   bool up_ = false;
   bool ended_already_ = false;
   unsigned upkeeps_ = 0;
+  struct Heard {
+    uint32_t mtu = 0;
+    bool up = false;
+  };
+  std::optional<Heard> heard_;  // of the link, by the events at hand
 };
 
 /// What an interface of that file is made with.

@@ -134,6 +134,18 @@ def test_down_takes_away_what_a_killed_process_left():
                 pair.right.hatsd("down", "--all")
 
 
+def test_down_leaves_what_a_killed_process_of_another_namespace_left():
+    with World() as world:
+        pair = Pair(world, interface_lines="Table = off\nPostDown = echo undone %i\n")
+        kill_all()
+        done = pair.right.hatsd("down", "wgl", check=False)
+        assert done.returncode == 1 and "wgl: was in another network namespace (net:[" in done.stderr, done
+        pair.right.hatsd("down", "--all")
+        assert os.path.exists("/run/wireguard/wgl.sock")
+        assert "undone wgl" in pair.left.hatsd("down", "wgl").stdout
+        assert not os.path.exists("/run/wireguard/wgl.sock")
+
+
 def test_another_may_follow_a_killed_process_at_once():
     with World() as world:
         pair = Pair(world)

@@ -74,6 +74,8 @@ std::string wg_socket(const std::string& name) {
 bool has_dead_socket(const std::string& name) {
   const auto connected = connect_to(wg_socket(name));
   if (connected || connected.error() != ECONNREFUSED) return false;
+  // All namespaces that share /run have it in common: with the rest of what is to be undone it is another's.
+  if (!UndoRecord::elsewhere(kRunDirectory, name).empty()) return false;
   return link_is_gone(name);
 }
 
@@ -265,9 +267,13 @@ AppResult<void> clean_up_after(const std::string& name) {
   remove_run_directory_if_unused();
   if (!undone) return fail(name + ": " + undone.error());
   const bool had_socket = remove_dead_socket(name);
-  if (!*undone && !had_socket)
-    return fail(name + ": hatsd-user has no such interface here (`hatsd-user show` lists them)");
-  return {};
+  if (*undone || had_socket) return {};
+  if (const auto others = UndoRecord::elsewhere(kRunDirectory, name); !others.empty()) {
+    return fail(name + ": was in another network namespace (net:[" + std::to_string(others.front()) +
+                "]), and what it changed there is not undone: `hatsd-user down " + name +
+                "` in that one undoes it");
+  }
+  return fail(name + ": hatsd-user has no such interface here (`hatsd-user show` lists them)");
 }
 
 AppResult<void> clean_up_after_all() {

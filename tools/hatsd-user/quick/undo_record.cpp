@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -219,6 +220,23 @@ std::vector<std::string> UndoRecord::left_behind(const std::string& directory) {
     if (!record.owner_alive()) out.push_back(record.interface());
   }
   std::ranges::sort(out);
+  return out;
+}
+
+std::vector<uint64_t> UndoRecord::elsewhere(const std::string& directory, const std::string& interface) {
+  std::vector<uint64_t> out;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string file = entry->path().filename().string();
+    const std::string number = file.starts_with(interface + "-") ? file.substr(interface.size() + 1) : "";
+    uint64_t inode = 0;
+    const auto [rest, fault] = std::from_chars(number.data(), number.data() + number.size(), inode);
+    if (fault != std::errc() || std::string_view(rest) != ".undo" || inode == namespace_inode()) continue;
+    UndoRecord record(directory, interface, "");
+    const auto text = read_whole_file(entry->path());
+    if (text && record.from_json(*text) && !record.owner_alive()) out.push_back(inode);
+  }
   return out;
 }
 

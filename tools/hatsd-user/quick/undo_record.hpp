@@ -55,6 +55,8 @@ class UndoRecord {
 
   /// Writes the record with `item` added; only after that may the change be made.
   [[nodiscard]] std::expected<void, std::string> add(UndoItem item);
+  /// The inode numbers of other network namespaces where an `interface` is left behind.
+  static std::vector<uint64_t> elsewhere(const std::string& directory, const std::string& interface);
   /// Drops the last item, which has been undone (or was never made), and writes the rest.
   void drop_last();
   /// Replaces all hooks (after `reload` of a file with other PostDown lines).

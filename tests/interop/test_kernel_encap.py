@@ -131,7 +131,8 @@ def gre_tunnels():
     words = ["ttl 64" + " key 42" * key + " csum" * csum + " seq" * seq
              for key in (0, 1) for csum in (0, 1) for seq in (0, 1)]
     words += ["ttl 64 key 0", "ttl inherit", "ttl 1", "ttl 255 tos 0x10", "ttl 64 tos 0xb8", "ttl 64 tos inherit",
-              "ttl 64 tos inherit/0x20", "ttl inherit nopmtudisc", "ttl inherit nopmtudisc tos inherit key 7 csum"]
+              "ttl 64 tos inherit/0x20", "ttl inherit tos inherit", "ttl inherit nopmtudisc",
+              "ttl inherit nopmtudisc tos inherit key 7 csum"]
     return [Tunnel("gre", word) for word in words] + [
         Tunnel("gre", "ttl 64 ignore-df", "ttl 64 nopmtudisc ignore-df"),
         Tunnel("gre", "ttl inherit ignore-df", "ttl inherit nopmtudisc ignore-df")]
@@ -139,14 +140,14 @@ def gre_tunnels():
 
 def sit_and_ipip_tunnels():
     words = ("ttl 64", "ttl inherit", "ttl 255 tos 0xb8", "ttl 64 tos inherit", "ttl 64 tos inherit/0x20",
-             "ttl inherit nopmtudisc")
+             "ttl inherit nopmtudisc", "ttl inherit tos inherit")
     return [Tunnel(kind, word) for kind in ("sit", "ipip") for word in words]
 
 
 def ip6gre_tunnels():
     return [Tunnel("ip6gre", word) for word in (
         "hoplimit 64", "hoplimit 255 encaplimit none", "encaplimit 0", "encaplimit 1", "encaplimit 255", "key 42",
-        "csum", "seq", "key 42 csum seq encaplimit none", "tclass 0xb8", "tclass inherit", "flowlabel 0x12345",
+        "csum", "seq", "key 42 csum", "key 42 seq", "csum seq", "key 42 csum seq encaplimit none", "tclass 0xb8", "tclass inherit", "flowlabel 0x12345",
         "flowlabel inherit", "encaplimit none flowlabel 0xfffff tclass inherit")]
 
 

@@ -101,6 +101,7 @@ std::expected<void, TunnelId> Node::change(Now now, TunnelId id, const TunnelCon
   if (config.remote != before.remote || config.local != before.local) {
     tunnel->path = {};
     tunnel->link_errors = 0;
+    tunnel->path_failed_at.reset();
   }
   d.keepalive_changed(now, *tunnel);
   d.deadline_changed(*tunnel);
@@ -154,7 +155,7 @@ TunnelStatus Node::status(Now now, TunnelId id) const {
   out.path_mtu_learned = out.path_mtu != 0 && out.path_mtu != tunnel->path.mtu;
   out.source = tunnel->source();
   out.carrier = tunnel->keepalive.carrier;
-  out.link_failing = tunnel->link_failing(now.boot);
+  out.link_failing = tunnel->path_failing(now.boot);
   return out;
 }
 

@@ -52,6 +52,7 @@ struct alignas(kCacheLine) Tunnel {
   // ICMP errors about outer packets: so many inner packets will draw one of ours (Linux err_count, err_time).
   uint32_t link_errors = 0;
   BootTime link_error_at;
+  std::optional<BootTime> path_failed_at;  // the last of them, whoever has heard of it meanwhile
   packet::IcmpLimit icmp_limit;
   packet::IcmpLimit relay_limit{packet::kRelayedPerSecond, packet::kRelayedBurst};
 
@@ -65,6 +66,10 @@ struct alignas(kCacheLine) Tunnel {
 
   [[nodiscard]] bool link_failing(BootTime now) const noexcept {
     return link_errors != 0 && now < link_error_at + kLinkErrorLifetime;
+  }
+  /// For the operator: an error stays true once an inner sender was told of it.
+  [[nodiscard]] bool path_failing(BootTime now) const noexcept {
+    return path_failed_at && now < *path_failed_at + kLinkErrorLifetime;
   }
   /// Of our outer packets; unset if nobody knows.
   [[nodiscard]] const IpAddress& source() const noexcept {

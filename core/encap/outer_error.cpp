@@ -194,10 +194,11 @@ void Node::outer_error(Now now, const OuterError& error) {
   ++tunnel->counters.icmp_received;
   if (is_too_big(error)) return impl_->learn_path_mtu(now, *tunnel, error, *quote);
   if (!is_link_error(error, tunnel->config.kind)) return;
-  if (impl_->relay(now, *tunnel, error, *quote)) return;
   // With an inherited TTL it is the inner sender's business, as in traceroute.
   const bool expired = error.type == (error.family == Family::v4 ? kTimeExceeded : kTimeExceededV6);
-  if (tunnel->config.ttl == 0 && expired) return;
+  const bool senders_business = tunnel->config.ttl == 0 && expired;
+  if (!senders_business) tunnel->path_failed_at = now.boot;
+  if (impl_->relay(now, *tunnel, error, *quote) || senders_business) return;
   tunnel->link_errors =
       tunnel->link_failing(now.boot) ? std::min(tunnel->link_errors + 1, kMaxLinkErrors) : 1;
   tunnel->link_error_at = now.boot;

@@ -289,6 +289,60 @@ def test_a_change_of_the_tunnel_is_held_against_the_path_with_the_mtu_that_follo
                           "small for IPv6 in the tunnel"], told()
 
 
+def lines(host, name, what):
+    """The lines of `hatsd-user show` that begin with these words."""
+    return re.findall(rf"^  ({what}.*)$", host.out([HATSD, "show", name]), re.MULTILINE)
+
+
+def test_show_says_in_words_what_a_tunnel_waits_for():
+    with World() as world:
+        host, other = world.host("left"), world.host("right")
+        world.wire(host, other, ["192.0.2.1/24"], ["192.0.2.2/24"])
+        add(host, "tl", "mode gre ttl 255", "192.0.2.9", "198.51.100.1")
+        dress(host, "tl", 1)
+        assert lines(host, "tl", "waiting: ") == ["waiting: the local address 192.0.2.9 is not on this host"]
+        assert lines(host, "tl", "path: ") == []
+        host.run("ip addr add 192.0.2.9/24 dev eth0")
+        wanted = ["waiting: there is no route to 198.51.100.1"]
+        until(lambda: lines(host, "tl", "waiting: ") == wanted, what="with the address there, the route is missing")
+        host.run("ip route add default via 192.0.2.2")
+        until(lambda: lines(host, "tl", "waiting: ") == [], what="it waits no longer")
+        assert lines(host, "tl", "path: ") == ["path: 1500 bytes, from 192.0.2.9"]
+
+
+def test_show_says_in_words_what_the_path_carries_and_who_said_so():
+    with World() as world:
+        left, router, _ = narrow_world(world, "mode gre ttl 255", ("192.0.2.1", "198.51.100.1"))
+        assert lines(left, "tl", "path: ") == ["path: 1500 bytes, from 192.0.2.1"]
+        left.ping("10.9.0.2", 4, 1440 - 28, interval=0.2, wait=0.3, check=False, options=("-M", "do"))
+        assert lines(left, "tl", "path: ") == ["path: 1400 bytes, from 192.0.2.1, as a router said"]
+        assert lines(left, "tl", "ICMP errors: "), left.out([HATSD, "show", "tl"])
+        router.run("ip route add unreachable 198.51.100.1/32")
+        left.ping("10.9.0.2", 3, interval=0.2, wait=0.3, check=False)
+        wanted = "path: errors came back for our packets in the last 30 seconds"
+        assert wanted in lines(left, "tl", "path: "), left.out([HATSD, "show", "tl"])
+
+
+def test_show_says_in_words_what_was_dropped_last_and_when():
+    no_checksum = "received: no GRE checksum, and icsum demands one"
+    too_big = "sent: larger than the path; its sender was told (ICMP) if it forbade fragments"
+    with World() as world:
+        pair = Encap(world, "mode gre ttl 255", right_words="mode gre ttl 255 icsum")
+        assert lines(pair.right, "tr", "last drop: ") == [] and lines(pair.right, "tr", "dropped") == []
+        pair.left.ping("10.9.0.2", 3, wait=0.3, check=False)
+        told = lines(pair.right, "tr", "last drop: ")
+        assert len(told) == 1 and re.fullmatch(rf"last drop: {re.escape(no_checksum)}, \d seconds? ago", told[0]), told
+        counted = f"dropped, {no_checksum}: {status(pair.right, 'tr')['drops']['rx_checksum_missing']}"
+        assert lines(pair.right, "tr", "dropped") == [counted], lines(pair.right, "tr", "dropped")
+        # Another reason takes its place as the last; the first stays counted.
+        pair.right.run("ip route add 192.0.2.1/32 dev eth0 mtu 1300")
+        until(lambda: status(pair.right, "tr")["path_mtu"] == 1300, what="the narrower path is noticed")
+        pair.right.ping("10.9.0.1", 1, 1400, wait=0.3, check=False, options=("-M", "do"))
+        told = lines(pair.right, "tr", "last drop: ")
+        assert len(told) == 1 and told[0].startswith(f"last drop: {too_big}, "), told
+        assert counted.rsplit(":", 1)[0] in {line.rsplit(":", 1)[0] for line in lines(pair.right, "tr", "dropped")}
+
+
 def test_a_router_that_knows_no_way_makes_inner_senders_hear_of_it():
     for name, words, _, families, _ in KINDS[:1] + KINDS[4:]:
         with World() as world:

@@ -147,8 +147,8 @@ def sit_and_ipip_tunnels():
 def ip6gre_tunnels():
     return [Tunnel("ip6gre", word) for word in (
         "hoplimit 64", "hoplimit 255 encaplimit none", "encaplimit 0", "encaplimit 1", "encaplimit 255", "key 42",
-        "csum", "seq", "key 42 csum", "key 42 seq", "csum seq", "key 42 csum seq encaplimit none", "tclass 0xb8", "tclass inherit", "flowlabel 0x12345",
-        "flowlabel inherit", "encaplimit none flowlabel 0xfffff tclass inherit")]
+        "csum", "seq", "key 42 csum", "key 42 seq", "csum seq", "key 42 csum seq encaplimit none", "tclass 0xb8",
+        "tclass inherit", "flowlabel 0x12345", "flowlabel inherit", "encaplimit none flowlabel 0xfffff tclass inherit")]
 
 
 TUNNELS = gre_tunnels() + sit_and_ipip_tunnels() + ip6gre_tunnels()

@@ -59,10 +59,16 @@ def test_an_endpoint_whose_name_has_no_address_yet_is_looked_up_until_it_has():
             def shown():
                 return json.loads(pair.left.out([HATSD, "show", "--json", "wgl"]))["interfaces"][0]
             assert shown()["peers"][0]["waiting"]["name"] == "later.invalid:51822", shown()
+            text = pair.left.out([HATSD, "show", "wgl"])
+            assert re.search(r"^  endpoint: waiting for later\.invalid:51822: \S.*$", text, re.MULTILINE), text
+            assert "path:" not in text, text
             assert shown()["warnings"] == [], shown()
             with open(hosts, "a") as text:
                 text.write("192.0.2.2 later.invalid\n")
             until(lambda: "waiting" not in shown()["peers"][0], 30, what="the name is found")
+            text = pair.left.out([HATSD, "show", "wgl"])
+            assert "  endpoint: 192.0.2.2:51822" in text and "waiting" not in text, text
+            assert "  path: 1500 bytes, as the kernel's route has it; packets above 1440 bytes travel in fragments\n" in text, text
             pair.left.ping("10.9.0.2")
             # now that the path is known, it is told that the file's MTU does not fit it
             assert shown()["warnings"] == [

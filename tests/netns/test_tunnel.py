@@ -6,7 +6,7 @@ import re
 import time
 
 import harness
-from harness import HATSD, Pair, World, command, iperf, need, until
+from harness import HATSD, Keys, Pair, World, command, iperf, need, until, wg_quick_file
 
 
 def test_the_guides_file_carries_ping_both_ways_over_ipv4():
@@ -105,6 +105,80 @@ def test_show_tells_what_the_path_to_a_peer_carries():
         assert "  sent in fragments: 3 datagrams larger than the path\n" in shown, shown
         pair.left.run("ip route del 192.0.2.2/32 dev eth0")
         until(lambda: warnings() == [], what="the warning is taken back")
+
+
+def narrow_world(world, outer):
+    """left - router - right, the tunnel between left and right; the router's second link carries 1400 bytes."""
+    left, router, right = world.host("left"), world.host("router"), world.host("right")
+    world.wire(left, router, ["192.0.2.1/24", "2001:db8::1/64"], ["192.0.2.254/24", "2001:db8::fe/64"])
+    world.wire(router, right, ["198.51.100.254/24", "2001:db8:1::fe/64"], ["198.51.100.1/24", "2001:db8:1::1/64"],
+               left_name="eth1", mtu=1400)
+    router.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
+    for host, v4, v6 in ((left, "192.0.2.254", "2001:db8::fe"), (right, "198.51.100.254", "2001:db8:1::fe")):
+        host.run(f"ip route add default via {v4}")
+        host.run(f"ip -6 route add default via {v6}")
+    ends = ("192.0.2.1", "198.51.100.1") if outer == 4 else ("[2001:db8::1]", "[2001:db8:1::1]")
+    keys = Keys(), Keys()
+    for host, name, mine, other, number in ((left, "wgl", 0, 1, 1), (right, "wgr", 1, 0, 2)):
+        host.hatsd("up", world.file(f"{name}.conf", wg_quick_file(
+            keys[mine], f"10.9.0.{number}/24, fd09::{number}/64", 51821, keys[other], f"{ends[other]}:51821")))
+    left.ping("10.9.0.2")
+    return left, right
+
+
+def only_peer(host):
+    return json.loads(host.out([HATSD, "show", "--json", "wgl"]))["interfaces"][0]["peers"][0]
+
+
+def test_over_ipv6_what_a_router_says_of_the_path_makes_the_host_send_fragments_and_show_tells():
+    need("iperf3")
+    with World() as world:
+        left, right = narrow_world(world, outer=6)
+        assert only_peer(left)["path_mtu"] == 1500, only_peer(left)
+        # The router drops what is too big and says so, once; from then on the host sends fragments. Senders in the
+        # tunnel hear nothing, as with the kernel's.
+        for address, headers in (("10.9.0.2", 28), ("fd09::2", 48)):
+            done = left.ping(address, 5, 1420 - headers, interval=0.2, wait=1, check=False, options=("-M", "do"))
+            received = int(re.search(r"(\d) received", done.stdout).group(1))
+            assert received >= (4 if address == "10.9.0.2" else 5) and "mtu" not in done.stdout, done.stdout
+        peer = only_peer(left)
+        assert (peer["path_mtu"], peer["best_mtu"]) == (1400, 1320), peer
+        shown = left.hatsd("show", "wgl").stdout
+        assert "path: 1400 bytes, as the kernel's route has it; packets above 1320 bytes travel in fragments" in shown, shown
+        wanted = "mtu 1420 needs 1500-byte packets on a 1400-byte path; 1320 avoids fragmentation"
+        until(lambda: wanted in left.hatsd("show", "wgl").stdout, what="the narrower path is warned of")
+        before = only_peer(left)["tx_fragmented"]
+        left.ping("10.9.0.2", 3, 1420 - 28, options=("-M", "do"))
+        assert only_peer(left)["tx_fragmented"] == before + 3, only_peer(left)
+        rate, _ = iperf(left, right, "10.9.0.2", None, ["-n", "5M"])
+        assert rate > 5e6, rate
+        # With the better value nothing leaves in fragments any more.
+        left.run("ip link set wgl mtu 1320")
+        until(lambda: wanted not in left.hatsd("show", "wgl").stdout, what="the warning is taken back")
+        before = only_peer(left)["tx_fragmented"]
+        rate, _ = iperf(left, right, "10.9.0.2", None, ["-n", "5M"])
+        assert rate > 5e6 and only_peer(left)["tx_fragmented"] == before, rate
+
+
+def test_over_ipv4_routers_make_the_fragments_and_what_the_host_knows_of_the_path_counts():
+    need("iperf3")
+    with World() as world:
+        left, right = narrow_world(world, outer=4)
+        # Without DF no router has a reason to say anything, and nothing is lost, the first packet included.
+        for address, headers in (("10.9.0.2", 28), ("fd09::2", 48)):
+            left.ping(address, 3, 1420 - headers, options=("-M", "do"))
+        peer = only_peer(left)
+        assert (peer["path_mtu"], peer["best_mtu"], peer["tx_fragmented"]) == (1500, 1440, 0), peer
+        rate, _ = iperf(left, right, "10.9.0.2", None, ["-n", "5M"])
+        assert rate > 5e6, rate
+        # Whoever else of this host sends with DF to the same place makes the kernel learn.
+        left.ping("198.51.100.1", 1, 1450, check=False, wait=0.5, options=("-M", "do"))
+        peer = only_peer(left)
+        assert (peer["path_mtu"], peer["best_mtu"]) == (1400, 1340), peer
+        wanted = "mtu 1420 needs 1480-byte packets on a 1400-byte path; 1340 avoids fragmentation"
+        until(lambda: wanted in left.hatsd("show", "wgl").stdout, what="the narrower path is warned of")
+        left.ping("10.9.0.2", 3, 1420 - 28, options=("-M", "do"))
+        assert only_peer(left)["tx_fragmented"] == 3, only_peer(left)
 
 
 def test_the_path_of_the_thousandth_peer_counts_as_much_as_the_firsts():

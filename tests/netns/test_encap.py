@@ -441,6 +441,41 @@ def test_two_tunnels_that_are_routed_into_one_another_do_not_keep_a_packet_going
         assert status(host, "ta")["drops"]["tx_loop"] >= 3, status(host, "ta")["drops"]
 
 
+def test_a_remote_on_the_host_itself_needs_allow_localremote_over_ipv6():
+    refused = "the remote 2001:db8::2 is an address of this host (allow-localremote lets that be)"
+    with World() as world:
+        host = world.host("left")
+        host.run("ip addr add 2001:db8::1/128 dev lo nodad")
+        host.run("ip addr add 2001:db8::2/128 dev lo nodad")
+        for name, ends in (("ta", V6), ("tb", V6[::-1])):
+            add(host, name, "mode ip6gre", *ends)
+            host.run(f"ip link set {name} up")
+        host.run("ip route add 10.9.0.0/24 dev ta")
+        counts = lambda: (status(host, "ta")["tx_packets"], status(host, "tb")["rx_packets"])
+        go = lambda: host.ping("10.9.0.2", 3, wait=0.3, check=False)
+        assert status(host, "ta")["waiting"] == refused, status(host, "ta")
+        assert lines(host, "ta", "waiting: ") == [f"waiting: {refused}"] and lines(host, "ta", "path: ") == []
+        go()
+        assert counts() == (0, 0), counts()
+        for name in ("ta", "tb"):
+            host.hatsd("tunnel", "change", name, "allow-localremote")
+            until(lambda: status(host, name)["waiting"] is None, what=f"{name} waits no longer")
+        assert "allow-localremote" in host.out([HATSD, "tunnel", "show", "ta"])
+        go()
+        assert counts() == (3, 3), counts()
+        host.hatsd("tunnel", "change", "ta", "noallow-localremote")
+        until(lambda: status(host, "ta")["waiting"] == refused, what="it is refused again")
+        go()
+        assert counts() == (3, 3), counts()
+        # Over IPv4 the kernel's tunnels do not ask, and the word is not theirs.
+        host.run("ip addr add 192.0.2.1/32 dev lo")
+        host.run("ip addr add 192.0.2.2/32 dev lo")
+        done = host.hatsd("tunnel", "add", "t4", "mode", "gre", "local", V4[0], "remote", V4[1], "allow-localremote", check=False)
+        assert done.returncode != 0 and "allow-localremote: is of tunnels over IPv6 alone" in done.stderr, done.stderr
+        add(host, "t4", "mode gre", *V4)
+        assert status(host, "t4")["waiting"] is None, status(host, "t4")
+
+
 def test_an_underlay_that_comes_again_is_used_again():
     with World() as world:
         left, right = world.host("left"), world.host("right")

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <vector>
@@ -176,9 +177,11 @@ std::expected<UniqueFd, int> open_silencer(Family family, uint8_t protocol) {
 int set_remotes_filter(int fd, Family family, std::span<const IpAddress> remotes) {
   std::vector<IpAddress> listed;
   for (const IpAddress& remote : remotes) {
-    if (remote.family == family) listed.push_back(remote);
+    // Tunnels that keys tell apart have one remote.
+    if (remote.family != family || std::ranges::find(listed, remote) != listed.end()) continue;
+    if (listed.size() == kMaxFilteredRemotes) return detach(fd);
+    listed.push_back(remote);
   }
-  if (listed.size() > kMaxFilteredRemotes) return detach(fd);
   Program program = family == Family::v4 ? build_filter_v4(listed) : build_filter_v6(listed);
   const int error = attach(fd, program);
   if (error != ENOMEM) return error;

@@ -43,8 +43,9 @@ std::expected<UniqueFd, int> open_raw_sender(Family family, uint8_t protocol, Ra
 std::expected<UniqueFd, int> open_silencer(Family family, uint8_t protocol);
 
 /// Lets only packets from `remotes` into a receiver of this family; addresses of the other family are passed
-/// over. None: nothing comes in. More than kMaxFilteredRemotes, or more than the kernel's limit for filters
-/// (net.core.optmem_max) has room for: everything comes in. May be called at any time. 0 or errno.
+/// over. None: nothing comes in. More than kMaxFilteredRemotes different ones, or more than the kernel's
+/// limit for filters (net.core.optmem_max) has room for: everything comes in. May be called at any time. 0 or
+/// errno.
 [[nodiscard]] int set_remotes_filter(int fd, Family family, std::span<const IpAddress> remotes);
 
 /// Packets that a receiver's full buffer has lost since it was opened, modulo 2^32; nullopt before

@@ -90,11 +90,23 @@ TEST_P(RawSocketTest, AnEmptyListLetsNobodyInAndATooLongOneEverybody) {
   EXPECT_FALSE(lets_in(fd->get(), GetParam().known));
   ASSERT_EQ(set_remotes_filter(fd->get(), GetParam().family, other_family), 0);
   EXPECT_FALSE(lets_in(fd->get(), GetParam().known));
-  const std::vector<IpAddress> many(129, nth_address(GetParam().family, 1));
+  std::vector<IpAddress> many;
+  for (uint32_t i = 0; i < 129; ++i) many.push_back(nth_address(GetParam().family, i));
   for (int twice = 0; twice < 2; ++twice) {
     ASSERT_EQ(set_remotes_filter(fd->get(), GetParam().family, many), 0);
     EXPECT_TRUE(lets_in(fd->get(), GetParam().stranger));
   }
+}
+
+TEST_P(RawSocketTest, ManyTunnelsToTheSameFewRemotesAreFilteredAsFewAre) {
+  const auto fd = open_raw_receiver(GetParam().family, kGre);
+  ASSERT_TRUE(fd);
+  std::vector<IpAddress> remotes;
+  for (uint32_t i = 0; i < 10'000; ++i) remotes.push_back(nth_address(GetParam().family, i % 3));
+  remotes.push_back(address(GetParam().known));
+  ASSERT_EQ(set_remotes_filter(fd->get(), GetParam().family, remotes), 0);
+  EXPECT_TRUE(lets_in(fd->get(), GetParam().known));
+  EXPECT_FALSE(lets_in(fd->get(), GetParam().stranger));
 }
 
 // Without a socket the kernel answers: that is what the others keep silent.

@@ -187,6 +187,7 @@ def test_a_wrong_key_and_strangers_meet_silence():
         assert icmp_errors_sent(pair.right) == before, "the daemon's host answered a stranger"
         strays = until(lambda: status(pair.right, "tr")["process_strays"], what="strays")
         assert strays["wrong_key"] >= 3, strays
+        assert strays["no_tunnel"] == 0, "the kernel keeps a stranger's packets out, and so nothing counts them"
         assert status(pair.right, "tr")["rx_packets"] == 0
 
 

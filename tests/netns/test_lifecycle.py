@@ -134,6 +134,21 @@ def test_down_takes_away_what_a_killed_process_left():
                 pair.right.hatsd("down", "--all")
 
 
+def test_show_and_reload_of_a_killed_interface_name_the_remedy():
+    for lines in ("Table = off\n", "Table = off\nPostDown = true\n"):  # a stale socket alone; a record of what to undo
+        with World() as world:
+            pair = Pair(world, interface_lines=lines)
+            kill_all()
+            for word in ("show", "reload"):
+                done = pair.left.hatsd(word, "wgl", check=False)
+                assert done.returncode == 1 and "wgl: its process is gone" in done.stderr, done
+                assert done.stderr.count("`hatsd-user down wgl`") == 1, done
+            pair.left.hatsd("down", "wgl")
+            done = pair.left.hatsd("show", "wgl", check=False)
+            assert "wgl: hatsd-user has no such interface here" in done.stderr, done
+            pair.right.hatsd("down", "--all")
+
+
 def test_down_leaves_what_a_killed_process_of_another_namespace_left():
     with World() as world:
         pair = Pair(world, interface_lines="Table = off\nPostDown = echo undone %i\n")

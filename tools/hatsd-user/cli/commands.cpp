@@ -126,9 +126,8 @@ int run_down(const CommandLine& line) {
 }
 
 /// What processes that were killed left of the host's settings; `down` undoes it.
-void tell_left_behind(const std::vector<std::string>& names) {
+void tell_left_behind() {
   for (const std::string& name : UndoRecord::left_behind(kRunDirectory)) {
-    if (!names.empty() && std::ranges::find(names, name) == names.end()) continue;
     std::cerr << "hatsd-user: warning: " << name
               << ": its process is gone, but what it changed on this host is not undone: `hatsd-user down "
               << name << "` undoes it\n";
@@ -146,15 +145,15 @@ int run_show(const CommandLine& line) {
     if (const LiveInterface* live = find_interface(*found, name)) {
       wanted.push_back(*live);
     } else {
-      code = complain({name + ": hatsd-user has no such interface here"});
+      code = complain(no_such_interface(name));
     }
   }
   if (line.names.empty()) {
     auto all = own_live_interfaces();
     if (!all) return complain(all.error());
     wanted = std::move(*all);
+    tell_left_behind();
   }
-  tell_left_behind(*names);
   if (line.json) {
     json out = {{"interfaces", json::array()}};
     for (LiveInterface& live : wanted) out["interfaces"].push_back(std::move(live.status));
@@ -173,7 +172,7 @@ int reload(const std::string& name) {
   const auto found = live_interfaces(name);
   if (!found) return complain(found.error());
   const LiveInterface* live = find_interface(*found, name);
-  if (live == nullptr) return complain({name + ": hatsd-user has no such interface here"});
+  if (live == nullptr) return complain(no_such_interface(name));
   const std::string word = live->status.value("found", "");
   if (word.empty()) {
     return complain({name + ": was not brought up from a file; " +

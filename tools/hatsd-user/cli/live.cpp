@@ -262,18 +262,27 @@ AppResult<void> take_down(const LiveInterface& live) {
   return {};
 }
 
+AppError no_such_interface(const std::string& name) {
+  const std::vector<std::string> left = UndoRecord::left_behind(kRunDirectory);
+  if (std::ranges::find(left, name) != left.end() || has_dead_socket(name)) {
+    return {name + ": its process is gone, but not all that it made: `hatsd-user down " + name +
+            "` undoes what is left"};
+  }
+  if (const auto others = UndoRecord::elsewhere(kRunDirectory, name); !others.empty()) {
+    return {name + ": was in another network namespace (net:[" + std::to_string(others.front()) +
+            "]), and what it changed there is not undone: `hatsd-user down " + name +
+            "` in that one undoes it"};
+  }
+  return {name + ": hatsd-user has no such interface here (`hatsd-user show` lists them)"};
+}
+
 AppResult<void> clean_up_after(const std::string& name) {
   const auto undone = HostSetup::finish_undo(name, logging_host_options(-1));
   remove_run_directory_if_unused();
   if (!undone) return fail(name + ": " + undone.error());
   const bool had_socket = remove_dead_socket(name);
   if (*undone || had_socket) return {};
-  if (const auto others = UndoRecord::elsewhere(kRunDirectory, name); !others.empty()) {
-    return fail(name + ": was in another network namespace (net:[" + std::to_string(others.front()) +
-                "]), and what it changed there is not undone: `hatsd-user down " + name +
-                "` in that one undoes it");
-  }
-  return fail(name + ": hatsd-user has no such interface here (`hatsd-user show` lists them)");
+  return std::unexpected(no_such_interface(name));
 }
 
 AppResult<void> clean_up_after_all() {

@@ -37,6 +37,10 @@ int complain(const AppError& error);
 /// Ends the interface and waits until its link is gone.
 [[nodiscard]] AppResult<void> take_down(const LiveInterface& live);
 
+/// That no process serves the interface; of one whose process was killed also where `down` undoes what is
+/// left.
+[[nodiscard]] AppError no_such_interface(const std::string& name);
+
 /// Undoes what an interface that nobody serves any more has left; an error if there is nothing of it.
 [[nodiscard]] AppResult<void> clean_up_after(const std::string& name);
 /// The same for all that were here.

@@ -130,9 +130,18 @@ Done Parser::placeholders() const {
   return fault(is_value ? std::string_view(before) : "name", message.value_or(""));
 }
 
+/// As with our other commands; iproute2 has the word alone.
+bool asks_for_help(std::string_view word) {
+  return word == "--help" || word == "-h" || word == "-help";
+}
+
 Done Parser::family_words() {
   while (!words_.empty() && words_[0].size() > 1 && words_[0][0] == '-') {
     const std::string& word = words_[0];
+    if (asks_for_help(word)) {
+      out_.verb = Verb::help;
+      return {};
+    }
     words_ = words_.subspan(1);
     if (word == "-4" || word == "-6") {
       said_ = word == "-4" ? Family::v4 : Family::v6;
@@ -174,7 +183,7 @@ Done Parser::options() {
     const std::string& word = words_[0];
     words_ = words_.subspan(1);
     const OptionWord* option = find_option(word);
-    if (option == nullptr && abbreviates(word, "help")) {
+    if (option == nullptr && (abbreviates(word, "help") || asks_for_help(word))) {
       out_.verb = Verb::help;
       return {};
     }

@@ -83,6 +83,10 @@ TEST(IpTunnelTest, VerbsMayBeAbbreviatedAndOptionsMayNot) {
   EXPECT_EQ(refuse_words("adds gre1"), "'adds' is no command; add, change, del, show or help");
   EXPECT_EQ(refuse_words("replace gre1"), "'replace' is no command; add, change, del, show or help");
   EXPECT_EQ(accept_words("add gre1 he").verb, Verb::help);
+  for (const char* words : {"--help", "-h", "-4 --help", "add --help", "del gre1 -h"}) {
+    EXPECT_EQ(accept_words(words).verb, Verb::help) << words;
+  }
+  EXPECT_EQ(accept_words("add name --help mode gre " + kV4).name, "--help");
   // dsfield alone
   EXPECT_EQ(added("gre1 d 10 " + kV4).tos, 0x10);
   EXPECT_EQ(added("gre1 dsfie 10 " + kV4).tos, 0x10);

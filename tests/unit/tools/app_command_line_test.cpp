@@ -165,6 +165,31 @@ TEST(CommandLineTest, TheWordsAfterTunnelAreLeftToItsOwnGrammar) {
   EXPECT_EQ(parsed.line.names, (std::vector<std::string>{"-6", "add", "x", "mode", "ip6gre", "--help"}));
 }
 
+TEST(CommandLineTest, ACommandWithoutItsConfigSaysWhatThatCanBe) {
+  for (const char* command : {"up", "check"}) {
+    const auto refused = parse({command});
+    EXPECT_EQ(refused.exit_code, 2);
+    EXPECT_TRUE(refused.text.starts_with(std::string("hatsd-user: ") + command + ": give a CONFIG: "))
+        << refused.text;
+    for (const char* place : {"*.netdev", "/etc/hatsd-user", "/etc/wireguard", "netplan"})
+      EXPECT_NE(refused.text.find(place), std::string::npos) << refused.text;
+  }
+  EXPECT_EQ(parse({"reload"}).exit_code, 2);
+  EXPECT_NE(parse({"reload"}).text.find("reload: give the NAME"), std::string::npos);
+}
+
+TEST(CommandLineTest, EachCommandTellsItsUsageWhenAsked) {
+  for (const char* command :
+       {"up", "down", "show", "check", "reload", "bench", "genkey", "genpsk", "pubkey"}) {
+    for (const char* word : {"--help", "-h"}) {
+      const auto told = parse({command, word});
+      EXPECT_FALSE(told.run);
+      EXPECT_EQ(told.exit_code, 0);
+      EXPECT_NE(told.text.find(std::string("Usage: hatsd-user ") + command), std::string::npos) << told.text;
+    }
+  }
+}
+
 TEST(CommandLineTest, DownWithoutANameIsAFaultOfUsage) {
   EXPECT_EQ(parse({"down"}).exit_code, 2);
   EXPECT_TRUE(parse({"down", "--all"}).run);

@@ -132,6 +132,21 @@ std::string no_command(const CLI::App& app, const std::string& word) {
   return out + " See hatsd-user --help.";
 }
 
+/// For a command that needs a CONFIG or a NAME and has none: what it can be.
+std::string lacking_word(const CLI::App& app) {
+  for (const CLI::App* command : app.get_subcommands()) {
+    const std::string& name = command->get_name();
+    if (name == "reload")
+      return "reload: give the NAME of an interface that is up, or its file; `hatsd-user show` lists them";
+    if (name != "up" && name != "check") continue;
+    return name +
+           ": give a CONFIG: a file by its path (NAME.conf, *.netdev, *.yaml), or the NAME of an interface, "
+           "which is looked for in /etc/hatsd-user, in /etc/wireguard, and in the files of systemd-networkd "
+           "and of netplan";
+  }
+  return {};
+}
+
 ParsedCommandLine refused(const AppError& error) {
   return {
       .line = {}, .run = false, .text = "hatsd-user: " + error.message + "\n", .exit_code = error.exit_code};
@@ -203,6 +218,10 @@ ParsedCommandLine parse_command_line(int argc, const char* const* argv, Environm
     if (hint.empty() && !bare.empty() && app.get_subcommands().empty()) hint = no_command(app, bare);
     return refused(
         {hint.empty() ? std::string(error.what()) + "\nSee hatsd-user --help." : hint, kExitUsage});
+  } catch (const CLI::RequiredError& error) {
+    const std::string lacks = lacking_word(app);
+    return refused(
+        {lacks.empty() ? std::string(error.what()) + "\nSee hatsd-user --help." : lacks, kExitUsage});
   } catch (const CLI::ParseError& error) {
     std::ostringstream to_out, to_error;
     const bool asked = app.exit(error, to_out, to_error) == 0;

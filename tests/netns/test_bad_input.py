@@ -2,11 +2,12 @@
 """Bad files, bad hosts, bad packets: a clear message, the right exit status, nothing left behind, never a crash."""
 import os
 import random
+import shutil
 import socket
 import time
 
 import harness
-from harness import HATSD, Keys, Pair, World, command, need, until, wg_quick_file
+from harness import HATSD, Keys, Pair, World, command, need, skip, until, wg_quick_file
 
 
 def refused(host, path, status, *words):
@@ -85,6 +86,22 @@ def test_a_busy_port_is_named():
         path = world.file("wgx.conf", wg_quick_file(Keys(), "10.9.0.1/24", 51821, Keys()))
         said = refused(host, path, 1, "51821", "in use")
         assert said.startswith(f"hatsd-user: {path}:3: ListenPort: "), said
+
+
+def test_check_tells_of_dns_that_up_will_refuse_for_want_of_resolvconf():
+    if shutil.which("resolvconf", path=os.environ["PATH"] + ":/sbin:/usr/sbin"):
+        skip("resolvconf is here")
+    with World() as world:
+        host = world.host("solo")
+        text = wg_quick_file(Keys(), "10.9.0.1/24", 51821, Keys()).replace("Table = off\n", "Table = off\ndns = 192.0.2.53\n")
+        path = world.file("wgx.conf", text)
+        fault = f"{path}:{1 + text.splitlines().index('dns = 192.0.2.53')}: DNS: needs the program resolvconf"
+        refused(host, path, 1, fault)
+        done = host.hatsd("check", path)
+        assert "warning: " + fault in done.stdout, done
+        world.file("resolvconf", "#!/bin/sh\n", mode=0o755)
+        there = host.hatsd("check", path, env={"PATH": world.dir + ":" + os.environ["PATH"]})
+        assert "resolvconf" not in there.stdout, there
 
 
 def test_a_missing_tun_device_names_the_remedy():

@@ -203,6 +203,7 @@ std::vector<std::string> collisions(const InterfaceFile& file) {
   std::vector<std::string> out;
   const bool exists = link_exists(file.name);
   if (auto port = taken_port_text(file, exists)) out.push_back(std::move(*port));
+  if (const auto dns = HostSetup::dns_fault(file.config, file.path)) out.push_back(dns->text(file.path));
   if (exists) {
     out.push_back(taken_text(file.name));  // maybe by this very file
   } else if (const auto free = check_wire_is_free(file); !free) {

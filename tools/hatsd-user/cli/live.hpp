@@ -30,8 +30,9 @@ int complain(const AppError& error);
 /// No tunnel of a running process is alike on the wire to that of `file`.
 [[nodiscard]] AppResult<void> check_wire_is_free(const InterfaceFile& file);
 
-/// What would keep `up` of the file from its work now: the name or the port is taken, or the tunnel is one on
-/// the wire with that of a running process. For `check`: nothing is changed.
+/// What would keep `up` of the file from its work now: the name or the port is taken, the program that sets
+/// DNS is not here, or the tunnel is one on the wire with that of a running process. For `check`: nothing is
+/// changed.
 [[nodiscard]] std::vector<std::string> collisions(const InterfaceFile& file);
 
 /// Ends the interface and waits until its link is gone.

@@ -269,6 +269,15 @@ int HostSetup::mtu_line(const config::InterfaceConfig& config) const {
   return config.mtu_line != 0 ? config.mtu_line : line_of("MTU");
 }
 
+std::optional<SetupError> HostSetup::dns_fault(const config::InterfaceConfig& config,
+                                               const std::string& file) {
+  if (config.dns_servers.empty() || find_program("resolvconf")) return std::nullopt;
+  return SetupError{line_in(file, "DNS"),
+                    "DNS",
+                    "needs the program resolvconf, which is not here: install openresolv, or remove the line",
+                    {}};
+}
+
 HostSetup::Done HostSetup::set_dns(const config::InterfaceConfig& config) {
   if (auto done = interrupted(); !done) return done;
   if (config.dns_servers.empty()) {
@@ -278,10 +287,7 @@ HostSetup::Done HostSetup::set_dns(const config::InterfaceConfig& config) {
     return {};
   }
   const std::string name = resolvconf_name(interface_);
-  if (!find_program("resolvconf")) {
-    return fail(line_of("DNS"), "DNS",
-                "needs the program resolvconf, which is not here: install openresolv, or remove the line");
-  }
+  if (auto fault = dns_fault(config, file_)) return std::unexpected(std::move(*fault));
   if (auto recorded = record_.add(UndoDns{name}); !recorded) {
     return fail(line_of("DNS"), "DNS", recorded.error());
   }
@@ -331,8 +337,8 @@ HostSetup::Done HostSetup::interrupted() const {
 }
 
 /// The line of a key that the parsed value does not carry: the last one, which is the one that counts.
-int HostSetup::line_of(const char* key) const {
-  auto text = read_whole_file(file_);
+int HostSetup::line_in(const std::string& file, const char* key) {
+  auto text = read_whole_file(file);
   if (!text) return 1;
   const std::string_view wanted(key);
   int number = 0, found = 1;

@@ -53,6 +53,10 @@ class HostSetup {
   [[nodiscard]] std::optional<SetupError> keeper_reason(const config::InterfaceConfig& next) const;
   [[nodiscard]] static bool needs_keeper(const config::InterfaceConfig& config);
 
+  /// That the file sets DNS, and this host lacks the program for it: up() of it is refused.
+  [[nodiscard]] static std::optional<SetupError> dns_fault(const config::InterfaceConfig& config,
+                                                           const std::string& file);
+
   /// The device exists, is down and has no configuration. All or nothing: on an error, or when interrupted,
   /// everything is undone but the device itself (see above).
   [[nodiscard]] std::expected<void, SetupError> up(DeviceControl& device);
@@ -116,7 +120,8 @@ class HostSetup {
   void undo_where(const std::function<bool(const UndoItem&)>& which);
   [[nodiscard]] std::vector<WantedRoute> wanted_routes(const wg::DeviceSnapshot& device) const;
   [[nodiscard]] std::vector<UndoHook> post_down_hooks(const config::InterfaceConfig& config) const;
-  [[nodiscard]] int line_of(const char* key) const;
+  [[nodiscard]] static int line_in(const std::string& file, const char* key);
+  [[nodiscard]] int line_of(const char* key) const { return line_in(file_, key); }
   void warn_at(int line, const char* key, const std::string& message, const std::string& file = {});
   void warn(const std::string& key, const std::string& text);
   /// Before what gave warnings of that key is done again.

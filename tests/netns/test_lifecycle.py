@@ -437,6 +437,23 @@ def test_show_tells_what_runs_and_json_is_json():
         assert pair.left.hatsd("show", "nothere", check=False).returncode == 1
 
 
+def test_show_says_that_an_interface_has_no_private_key_until_it_has_one():
+    line = "  private key: (none): no handshake is possible\n"
+    with World() as world:
+        pair = Pair(world, start=False)
+        with open(pair.left_file) as file:
+            text = file.read().replace("PrivateKey = " + pair.left_keys.private + "\n", "")
+        assert pair.left_keys.private not in text
+        world.file("wgl.conf", text.replace("Table = off\n", "Table = off\nPostUp = true\n"))
+        assert pair.left.hatsd("up", pair.left_file).stderr == "", "a hook could set it"
+        assert line in pair.left.hatsd("show").stdout
+        pair.left.run(["wg", "set", "wgl", "private-key", world.file("key", pair.left_keys.private)])
+        shown = pair.left.hatsd("show").stdout
+        assert "private key" not in shown and "public key: " + pair.left_keys.public in shown, shown
+        pair.left.hatsd("tunnel", "add", "gre1", "mode", "gre", "local", "192.0.2.1", "remote", "192.0.2.2")
+        assert "private key" not in pair.left.hatsd("show", "gre1").stdout
+
+
 def test_the_userspace_contract_of_wg_quick_is_kept():
     with World() as world:
         host = world.host("solo")

@@ -198,7 +198,12 @@ std::string show_text(const json& status, int64_t now_s, bool elsewhere) {
   }
   if (const auto file = status.value("file", ""); !file.empty()) out += "  file: " + file + '\n';
   out += fmt::format("  process: {}\n", status.value("pid", 0));
-  if (status.contains("public_key")) out += "  public key: " + status["public_key"].get<std::string>() + '\n';
+  if (status.contains("public_key")) {
+    out += "  public key: " + status["public_key"].get<std::string>() + '\n';
+  } else if (!status.contains("tunnel")) {
+    // The file's warning of that is left out where a hook may set the key: here it has not.
+    out += "  private key: (none): no handshake is possible\n";
+  }
   if (const auto port = status.value("listen_port", 0); port != 0)
     out += fmt::format("  listening port: {}\n", port);
   if (const auto mark = status.value("fwmark", uint32_t{0}); mark != 0)

@@ -176,8 +176,9 @@ def test_down_takes_names_and_all_and_refuses_strangers():
     with World() as world:
         pair = Pair(world)
         assert pair.left.hatsd("down", "nothere", check=False).returncode == 1
-        pair.left.hatsd("down", "--all")
+        assert pair.left.hatsd("down", "--all").stderr == ""
         assert gone(pair.left, "wgl")
+        assert pair.left.hatsd("down", "--all").stderr == "hatsd-user: nothing is up in this network namespace\n"
         assert "wgr" in pair.right.out("ip -br link"), "down --all ended an interface of another namespace"
 
 

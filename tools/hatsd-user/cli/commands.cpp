@@ -120,7 +120,10 @@ int run_down(const CommandLine& line) {
     const auto all = own_live_interfaces();
     if (!all) return complain(all.error());
     for (const LiveInterface& live : *all) note(take_down(live));
-    note(clean_up_after_all());
+    const auto cleaned = clean_up_after_all();
+    if (!cleaned) code = complain(cleaned.error());
+    if (cleaned && !*cleaned && all->empty() && names->empty())
+      std::cerr << "hatsd-user: nothing is up in this network namespace\n";
   }
   return code;
 }

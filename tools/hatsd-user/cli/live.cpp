@@ -286,7 +286,7 @@ AppResult<void> clean_up_after(const std::string& name) {
   return std::unexpected(no_such_interface(name));
 }
 
-AppResult<void> clean_up_after_all() {
+AppResult<bool> clean_up_after_all() {
   std::vector<std::string> names = UndoRecord::left_behind(kRunDirectory);
   for (const std::string& name : dead_sockets()) {
     if (std::ranges::find(names, name) == names.end()) names.push_back(name);
@@ -297,7 +297,7 @@ AppResult<void> clean_up_after_all() {
     if (!done) faults += (faults.empty() ? "" : "\n") + done.error().message;
   }
   if (!faults.empty()) return fail(faults);
-  return {};
+  return !names.empty();
 }
 
 AppResult<std::vector<std::string>> interfaces_of(const std::vector<std::string>& words) {

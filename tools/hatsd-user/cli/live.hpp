@@ -44,8 +44,8 @@ int complain(const AppError& error);
 
 /// Undoes what an interface that nobody serves any more has left; an error if there is nothing of it.
 [[nodiscard]] AppResult<void> clean_up_after(const std::string& name);
-/// The same for all that were here.
-[[nodiscard]] AppResult<void> clean_up_after_all();
+/// The same for all that were here; whether there was one.
+[[nodiscard]] AppResult<bool> clean_up_after_all();
 
 /// "NAME" of "NAME", "NAME.conf", "/path/10-NAME.netdev" (the file is read for its Name=), and all tunnels of
 /// a netplan file. Error: a netplan file that cannot be read.

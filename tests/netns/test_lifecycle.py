@@ -232,6 +232,27 @@ def test_check_tells_of_a_port_that_another_has_but_not_of_the_interfaces_own():
         assert word not in pair.left.hatsd("check", pair.left_file).stdout, "reload keeps it"
 
 
+def test_a_port_that_another_interface_of_ours_has_is_told_with_its_name():
+    with World() as world:
+        pair = Pair(world)
+        other = world.file("wgx.conf", wg_quick_file(Keys(), "10.8.0.1/24", 51821, Keys()))
+        fault = f"warning: {other}:3: ListenPort: the interface wgl has UDP port 51821 now; `hatsd-user down wgl` ends it"
+        done = pair.left.hatsd("up", other, check=False)
+        assert done.returncode == 1 and fault in done.stderr and "in use" in done.stderr, done
+        assert fault in pair.left.hatsd("check", other).stdout
+        assert "51821" not in pair.right.hatsd("up", other, check=False).stderr, "ports are a namespace's own"
+        pair.right.hatsd("down", "wgx")
+        pair.left.run("ip link set wgl down")
+        until(lambda: "51821" not in pair.left.out("ss -Hnul"), what="sockets closed")
+        assert fault not in pair.left.hatsd("check", other).stdout
+        with open(other) as file:
+            text = file.read()
+        world.file("wgx.conf", text.replace("Table = off\n", f"Table = off\nPreUp = {HATSD} down wgl\n"))
+        pair.left.run("ip link set wgl up")
+        done = pair.left.hatsd("up", other)
+        assert fault in done.stderr and gone(pair.left, "wgl"), done
+
+
 def test_a_netplan_file_means_all_its_tunnels_to_every_command():
     with World() as world:
         host = world.host("solo")

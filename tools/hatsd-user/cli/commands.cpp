@@ -57,6 +57,8 @@ int run_up(const CommandLine& line) {
   for (const InterfaceFile& file : files) {
     if (auto free = check_name_is_free(file.name); !free) return complain(free.error());
     if (auto free = check_wire_is_free(file); !free) return complain(free.error());
+    // No refusal: a PreUp hook may end the other.
+    if (const auto port = own_port_text(file)) std::cerr << "hatsd-user: warning: " << *port << '\n';
   }
   return launch_files(std::move(files), line.settings);
 }

@@ -141,19 +141,49 @@ AppResult<void> check_pair(const InterfaceFile& earlier, const InterfaceFile& fi
                                               "; each interface needs a port of its own"));
 }
 
+uint16_t port_of(const config::InterfaceConfig& config) {
+  return config.listen_service.empty() ? config.listen_port.value_or(0)
+                                       : service_port(config.listen_service).value_or(0);
+}
+
+bool is_taken(uint16_t port) {
+  const auto sockets = transport::open_udp(port, 0);
+  return !sockets && sockets.error() == EADDRINUSE;
+}
+
+}  // namespace
+
+std::optional<std::string> own_port_text(const InterfaceFile& file) {
+  const uint16_t port = port_of(file.config);
+  // The rare case: to hear of interfaces with very many peers takes a while.
+  if (port == 0 || !is_taken(port)) return std::nullopt;
+  const auto all = all_live_interfaces();
+  if (!all) return std::nullopt;
+  // A moved interface has its sockets where its process is; one that is down has none.
+  const auto holder = std::ranges::find_if(*all, [&](const LiveInterface& live) {
+    return live.born_here && live.name != file.name && live.status.value("up", false) &&
+           live.status.value("listen_port", 0) == port;
+  });
+  if (holder == all->end()) return std::nullopt;
+  return port_fault(file, "the interface " + name_and_place(holder->name, holder->here) + " has UDP port " +
+                              std::to_string(port) + " now; `hatsd-user down " + holder->name +
+                              "` ends it, or choose another")
+      .message;
+}
+
+namespace {
+
 /// That another socket has the file's port now. The file's own interface may have it: reload keeps it.
 std::optional<std::string> taken_port_text(const InterfaceFile& file, bool link_exists) {
-  const config::InterfaceConfig& config = file.config;
-  const uint16_t port = config.listen_service.empty() ? config.listen_port.value_or(0)
-                                                      : service_port(config.listen_service).value_or(0);
+  const uint16_t port = port_of(file.config);
   if (port == 0) return std::nullopt;
   const auto all = live_interfaces(file.name);
   const LiveInterface* live = all ? find_interface(*all, file.name) : nullptr;
   if (live == nullptr && link_exists) return std::nullopt;  // who serves it, and by what port, is not known
   if (live != nullptr && live->status.value("up", false) && live->status.value("listen_port", 0) == port)
     return std::nullopt;
-  const auto sockets = transport::open_udp(port, 0);
-  if (sockets || sockets.error() != EADDRINUSE) return std::nullopt;
+  if (auto own = own_port_text(file)) return own;
+  if (!is_taken(port)) return std::nullopt;
   const std::string number = std::to_string(port);
   return port_fault(file, "another socket has UDP port " + number + " now (`ss -ulnp sport = :" + number +
                               "` shows whose); end that, or choose another")

@@ -30,6 +30,10 @@ int complain(const AppError& error);
 /// No tunnel of a running process is alike on the wire to that of `file`.
 [[nodiscard]] AppResult<void> check_wire_is_free(const InterfaceFile& file);
 
+/// That another interface of ours has the port of the file now, with its name: the system tells only that
+/// somebody has it.
+[[nodiscard]] std::optional<std::string> own_port_text(const InterfaceFile& file);
+
 /// What would keep `up` of the file from its work now: the name or the port is taken, the program that sets
 /// DNS is not here, or the tunnel is one on the wire with that of a running process. For `check`: nothing is
 /// changed.

@@ -76,11 +76,16 @@ def test_a_second_up_is_refused_and_harms_nothing():
         pair.left.ping("10.9.0.2", 1)
 
 
-def test_the_same_name_in_another_namespace_is_refused_naming_the_process():
+def test_the_same_name_in_another_namespace_is_refused_naming_process_and_namespace():
     with World() as world:
         pair = Pair(world)
-        done = pair.right.hatsd("up", pair.left_file, check=False)
-        assert done.returncode == 1 and re.search(r"(pid|process) \d+", done.stderr), done.stderr
+        pid = status(pair.left)["pid"]
+        theirs = os.stat(f"/proc/{pid}/ns/net").st_ino
+        for words in ("up", pair.left_file), ("check", pair.left_file), ("wgl",):
+            done = pair.right.hatsd(*words, check=False)
+            assert done.returncode == (0 if words[0] == "check" else 1), (words, done.stderr)
+            said = done.stdout + done.stderr
+            assert f"pid {pid} answers" in said and f"net:[{theirs}]" in said, (words, said)
         pair.left.ping("10.9.0.2", 1)
 
 

@@ -88,6 +88,9 @@ int run_bare(const CommandLine& line) {
   if (*tun_fd < 0) {
     if (auto free = check_name_is_free(name); !free) return complain(free.error());
   }
+  if (*uapi_fd < 0) {
+    if (auto free = check_wg_socket_is_free(name); !free) return complain(free.error());
+  }
   return launch_bare({.name = name,
                       .file = {},
                       .tun_fd = *tun_fd,

@@ -276,8 +276,12 @@ AppResult<std::optional<std::string>> survey_for_tunnel(const InterfaceFile& fil
   return accepts;
 }
 
+AppResult<void> check_wg_socket_is_free(const std::string& name) {
+  return check_nobody_answers(wg_socket(name));
+}
+
 AppResult<void> check_wire_is_free(const InterfaceFile& file) {
-  if (!file.config.tunnel) return {};
+  if (!file.config.tunnel) return check_wg_socket_is_free(file.name);
   if (auto free = survey_for_tunnel(file); !free) return std::unexpected(free.error());
   return {};
 }

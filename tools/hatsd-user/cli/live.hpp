@@ -27,7 +27,12 @@ int complain(const AppError& error);
 [[nodiscard]] AppResult<void> check_beside(const InterfaceFile& file,
                                            const std::vector<InterfaceFile>& before);
 
-/// No tunnel of a running process is alike on the wire to that of `file`.
+/// No process answers for a WireGuard interface of that name, in whatever namespace: wg(8) knows it by a
+/// socket in /run. Asked with root's rights, so that an error can tell where that process is.
+[[nodiscard]] AppResult<void> check_wg_socket_is_free(const std::string& name);
+
+/// No tunnel of a running process is alike on the wire to that of `file`; of a WireGuard interface: nobody
+/// answers for it already.
 [[nodiscard]] AppResult<void> check_wire_is_free(const InterfaceFile& file);
 
 /// That another interface of ours has the port of the file now, with its name: the system tells only that

@@ -84,9 +84,14 @@ void SocketFile::remove() const {
   if (still_there()) (void)unlink(path.c_str());
 }
 
+AppResult<void> check_nobody_answers(const std::string& path) {
+  if (const auto connected = connect_to(path)) return fail(who_answers(path, connected->get()));
+  return {};
+}
+
 AppResult<ListeningSocket> listen_at(const std::string& path, mode_t directory_mode) {
   const std::string directory = path.substr(0, path.rfind('/'));
-  if (const auto connected = connect_to(path)) return fail(who_answers(path, connected->get()));
+  if (auto free = check_nobody_answers(path); !free) return std::unexpected(free.error());
 
   // Not "*.sock": wg(8) takes every such file for an interface.
   const std::string temporary = path + "." + std::to_string(getpid()) + ".new";

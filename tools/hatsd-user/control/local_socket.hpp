@@ -33,9 +33,12 @@ struct ListeningSocket {
   SocketFile file;
 };
 
+/// That no process answers on the socket `path`; an error names the one that does, and its network namespace
+/// if that is another (to read it takes rights over that process, which a daemon has given up).
+[[nodiscard]] AppResult<void> check_nobody_answers(const std::string& path);
+
 /// Listens at `path` (mode 0600), in a directory that is made with `directory_mode` where it is missing. A
-/// file that nobody answers on is replaced; one that another process answers on is an error that names the
-/// process and its network namespace.
+/// file that nobody answers on is replaced; one that another process answers on is an error (as above).
 [[nodiscard]] AppResult<ListeningSocket> listen_at(const std::string& path, mode_t directory_mode);
 
 /// How long what a killed process had, sockets and links, is waited for while the kernel lets go of it.

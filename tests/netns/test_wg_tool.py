@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """wg(8) of Debian's wireguard-tools against our socket, in every form (peers.md 4)."""
+import base64
+import os
 import socket
 
 import harness
@@ -179,6 +181,52 @@ def test_a_link_local_endpoint_keeps_its_zone():
         peer = Keys()
         bare.wg("set", "wgb", "peer", peer.public, "endpoint", "[fe80::1%d0]:51820")
         assert bare.wg("show", "wgb", "endpoints").stdout.strip().endswith("[fe80::1%d0]:51820")
+
+
+def test_genkey_pubkey_and_genpsk_are_as_those_of_wg():
+    def ours(word, **options):
+        return command([HATSD, word], **options)
+
+    def clamped(text):
+        key = base64.b64decode(text.strip(), validate=True)
+        return len(key) == 32 and key[0] & 7 == 0 and key[31] & 0xc0 == 0x40
+
+    mine = [ours("genkey").stdout for _ in range(8)]
+    assert len(set(mine)) == 8 and all(len(key) == 45 and key.endswith("=\n") and clamped(key) for key in mine)
+    shared = [ours("genpsk").stdout for _ in range(16)]
+    assert len(set(shared)) == 16 and all(len(key) == 45 and len(base64.b64decode(key.strip(), validate=True)) == 32 for key in shared)
+    assert not all(clamped(key) for key in shared), "a preshared key is 32 random bytes"
+    theirs = [Keys().private for _ in range(3)]
+    raw = [base64.b64encode(bytes([byte]) * 32).decode() for byte in (0, 0x7f, 0xff)]  # not clamped: wg takes them
+    for key in [*mine, *theirs, *raw, *shared[:3]]:
+        assert ours("pubkey", stdin=key).stdout == command("wg pubkey", stdin=key).stdout
+
+
+def test_pubkey_refuses_what_wg_pubkey_refuses_and_never_repeats_it():
+    key = Keys().private
+    for text in (key, key + "\n", key + " \t\r\n\n", key + "\0\0\n", key + "\nx\n", key + "\n" + key + "\n", key + "x",
+                 key[:-1], key[:-1] + "\n", key[:-2] + "==", " " + key, "\n" + key, "", "\n", key[:20] + "!" + key[21:],
+                 key[:42] + "/=", bytes.fromhex("00" * 32).hex(), "\0" * 44):
+        wg, ours = (command([program, "pubkey"], stdin=text, check=False) for program in ("wg", HATSD))
+        assert ours.returncode == wg.returncode and ours.stdout == wg.stdout, (text.replace(key, "KEY"), wg, ours)
+        if ours.returncode != 0:
+            assert ours.returncode == 1 and ours.stderr.startswith("hatsd-user: pubkey: ") and key[:20] not in ours.stderr
+    done = command(["bash", "-c", f"{HATSD} pubkey <&-"], check=False)
+    assert done.returncode == 1 and done.stdout == "" and "pubkey: " in done.stderr, done
+
+
+def test_a_key_written_where_all_can_read_it_draws_wgs_warning():
+    with World() as world:
+        for word in ("genkey", "genpsk", "pubkey"):
+            for umask, readable in (("022", True), ("077", False), ("027", False)):
+                said = []
+                for program in ("wg", HATSD):
+                    done = command(["bash", "-c", f"umask {umask}; {program} {word} >{world.path(word)}"],
+                                   stdin=Keys().private)
+                    said.append(done.stderr)
+                    os.remove(world.path(word))
+                assert said[0] == said[1] and (said[0] != "") == (readable and word != "pubkey"), (word, umask, said)
+        assert command([HATSD, "genkey"]).stderr == "", "a pipe is no file"
 
 
 harness.main(globals())

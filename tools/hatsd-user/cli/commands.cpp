@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
@@ -274,14 +275,38 @@ int run_genpsk() {
   return print_key(key.view(), true);
 }
 
-int run_pubkey() {
+constexpr size_t kKeyTextSize = 44;
+
+/// A key in base64 and nothing behind it but blanks and NULs, as wg(8) has it. Past the buffers of a stream,
+/// which nobody would wipe.
+bool read_key(crypto::PrivateKey& key) {
+  std::array<char, 4096> buffer{};
   std::string text;
-  std::getline(std::cin, text);
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0) text.pop_back();
-  crypto::PrivateKey key;
-  const bool good = crypto::key_from_base64(text, key.span());
+  text.reserve(kKeyTextSize);
+  bool good = true;
+  while (good) {
+    const ssize_t got = read(STDIN_FILENO, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    for (const char c : std::string_view(buffer.data(), static_cast<size_t>(got))) {
+      if (text.size() < kKeyTextSize) {
+        text += c;
+      } else {
+        good = good && (c == '\0' || std::isspace(static_cast<unsigned char>(c)) != 0);
+      }
+    }
+  }
+  good = good && crypto::key_from_base64(text, key.span());
   crypto::wipe({reinterpret_cast<uint8_t*>(text.data()), text.size()});
-  if (!good) return complain({"pubkey: standard input holds no private key (44 characters of base64)"});
+  crypto::wipe({reinterpret_cast<uint8_t*>(buffer.data()), buffer.size()});
+  return good;
+}
+
+int run_pubkey() {
+  crypto::PrivateKey key;
+  if (!read_key(key)) {
+    return complain({"pubkey: standard input holds no private key (44 characters of base64, and no more)"});
+  }
   return print_key(crypto::public_key_of(key).bytes, false);
 }
 

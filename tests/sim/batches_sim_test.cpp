@@ -6,6 +6,7 @@
 #include <set>
 
 #include "tests/sim/paper.hpp"
+#include "tests/sim/seeds.hpp"
 #include "tests/sim/world.hpp"
 
 namespace hats::sim {
@@ -340,15 +341,15 @@ class Interleaving : public BatchesTest {
 
 TEST(BatchesInvariantsTest, NoNumberIsUsedTwiceAndNothingIsDeliveredTwiceOrOutOfOrder) {
   size_t delivered = 0;
-  const uint64_t first = test::run_seed();
-  for (uint64_t seed = first; seed < first + 100; ++seed) {
-    HATS_TRACE_SEED(seed);
+  const size_t seeds = for_seeds(100, [&](uint64_t seed) {
     Interleaving hosts(seed);
     for (int i = 0; i < 400; ++i) hosts.turn();
     delivered += hosts.delivered;
-    if (testing::Test::HasFailure()) return;
+  });
+  // A single seed may be one whose peers are removed all the time.
+  if (seeds >= 100) {
+    EXPECT_GT(delivered, 10 * seeds);
   }
-  EXPECT_GT(delivered, 1'000U);
 }
 
 }  // namespace

@@ -1,36 +1,17 @@
-// What must hold whatever happens: random traffic on random networks, over many seeds. HATSD_TEST_SEED
-// repeats the run whose seed a failure has printed; HATSD_SIM_SEEDS says how many seeds are tried.
+// What must hold whatever happens: random traffic on random networks, over many seeds.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <map>
 #include <set>
 
 #include "tests/sim/paper.hpp"
+#include "tests/sim/seeds.hpp"
 #include "tests/sim/world.hpp"
 
 namespace hats::sim {
 namespace {
 
 using Drop = wg::DropReason;
-
-size_t seeds_to_try(size_t usual) {
-  const char* text = std::getenv("HATSD_SIM_SEEDS");
-  return text != nullptr ? std::strtoull(text, nullptr, 10) : usual;
-}
-
-/// Calls body(seed) for `usual` seeds, until one fails; prints which.
-template <typename Body>
-void for_seeds(size_t usual, const Body& body) {
-  const uint64_t first = test::run_seed();
-  const bool repeat = std::getenv("HATSD_TEST_SEED") != nullptr;
-  const size_t count = repeat ? 1 : seeds_to_try(usual);
-  for (uint64_t seed = first; seed < first + count; ++seed) {
-    HATS_TRACE_SEED(seed);
-    body(seed);
-    if (testing::Test::HasFailure()) return;
-  }
-}
 
 /// Everything about a device but counters and tokens: what a bad datagram must not change.
 std::string digest(const wg::Device& device) {

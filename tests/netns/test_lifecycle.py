@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import time
 
 import harness
@@ -293,6 +294,110 @@ def test_systemd_is_told_when_it_is_ready():
             process.terminate()
             assert process.wait(10) == 0
             assert "STOPPING=1" in notify.recv(4096).decode()
+
+
+def parent_of(pid):
+    with open(f"/proc/{pid}/stat") as stat:
+        return int(stat.read().rsplit(")", 1)[1].split()[1])
+
+
+def kept():
+    """The numbers of the one keeper and of its data process."""
+    both = processes()
+    pairs = [(parent_of(pid), pid) for pid in both if parent_of(pid) in both]
+    assert len(pairs) == 1, both
+    return pairs[0]
+
+
+def test_a_killed_keeper_takes_its_data_process_along_and_up_finishes_its_work():
+    for lines, foreground_too in (("Table = off\n", False), ("Table = off\n", True), ("", False)):
+        with World() as world:
+            undone = world.path("undone")
+            pair = Pair(world, start=False, interface_lines=f"{lines}PostUp = true\nPostDown = echo %i >>{undone}\n")
+            if foreground_too:
+                foreground(world, pair)
+                until(lambda: "wgl" in harness.live_interfaces(pair.left), what="show answers")
+            else:
+                pair.left.hatsd("up", pair.left_file)
+            keeper, data = kept()
+            os.kill(keeper, signal.SIGKILL)
+            until(lambda: not set(processes()) & {keeper, data}, timeout=5, what="the data process ends too")
+            assert gone(pair.left, "wgl") and not os.path.exists(f"/run/hatsd-user/{data}.sock")
+            assert ":51821" not in pair.left.out("ss -Hnul"), "its port is held by nobody"
+            assert not os.path.exists(undone), "who could have run it?"
+            told = pair.left.hatsd("show").stderr
+            assert "warning: wgl: its process is gone" in told and "`hatsd-user down wgl`" in told, told
+            pair.left.hatsd("up", pair.left_file)
+            with open(undone) as text:
+                assert text.read() == "wgl\n", "what the killed one had to undo is undone once"
+            pair.right.hatsd("up", pair.right_file)
+            pair.check_both_ways(1)
+            pair.left.hatsd("down", "wgl")
+            assert "suppress_prefixlength" not in pair.left.out("ip rule") and "wgl" not in pair.left.out("ip route")
+
+
+def test_a_keeper_killed_while_its_data_process_is_stopped_takes_it_along():
+    with World() as world:
+        pair = Pair(world, start=False, interface_lines="Table = off\nPostDown = true\n")
+        pair.left.hatsd("up", pair.left_file)
+        keeper, data = kept()
+        os.kill(data, signal.SIGSTOP)
+        os.kill(keeper, signal.SIGKILL)
+        until(lambda: keeper not in processes(), what="the keeper is dead")
+        os.kill(data, signal.SIGCONT)
+        until(lambda: processes() == [], timeout=5, what="nobody works unwatched")
+        assert gone(pair.left, "wgl")
+
+
+def test_a_keeper_killed_in_the_midst_of_up_leaves_nothing_at_work():
+    with World() as world:
+        pair = Pair(world, start=False, interface_lines="Table = off\nPostUp = sleep 1\nPostDown = true\n")
+        launcher = pair.left.start([HATSD, "up", pair.left_file], log=world.path("left.log"))
+        until(lambda: "10.9.0.1" in pair.left.out("ip -br address"), what="its hook runs")
+        keeper = next(pid for pid in processes() if parent_of(pid) == launcher.pid)
+        os.kill(keeper, signal.SIGKILL)
+        assert launcher.wait(5) not in (0, None), "up says that it is up"
+        until(lambda: processes() == [], timeout=5, what="nobody works unwatched")
+        assert gone(pair.left, "wgl")
+        pair.left.hatsd("up", pair.left_file)
+        pair.right.hatsd("up", pair.right_file)
+        pair.check_both_ways(1)
+
+
+def heard(notify, seconds):
+    """(sender, text) of what the service manager hears until it is silent for so long."""
+    notify.settimeout(seconds)
+    while True:
+        try:
+            text, extra, _, _ = notify.recvmsg(4096, socket.CMSG_SPACE(12))
+        except socket.timeout:
+            return
+        yield struct.unpack("3i", extra[0][2])[0], text.decode()
+
+
+def test_a_keeper_is_systemds_main_process_from_ready_to_stopping():
+    for how in ("main", "both"):  # systemd's KillMode=mixed tells the main process, Ctrl-C both
+        with World() as world:
+            undone, path = world.path("undone"), world.path("notify")
+            hooks = f"PostUp = sleep 0.5; touch {world.path('done')}\nPostDown = echo %i >>{undone}\n"
+            pair = Pair(world, start=False, interface_lines=f"Table = off\n{hooks}")
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+                notify.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+                notify.bind(path)
+                main = pair.left.start([HATSD, "up", "-f", pair.left_file], env={"NOTIFY_SOCKET": path})
+                messages = heard(notify, 10)
+                assert next(messages) == (main.pid, "READY=1"), "from the main process, as NotifyAccess=main wants it"
+                assert os.path.exists(world.path("done")), "ready before the last hook"
+                assert kept()[0] == main.pid
+                pair.left.hatsd("reload", "wgl")
+                assert list(heard(notify, 0.5)) == [], "ready once"
+                for pid in kept() if how == "both" else (main.pid,):
+                    os.kill(pid, signal.SIGINT if how == "both" else signal.SIGTERM)
+                assert main.wait(10) == 0
+                assert list(heard(notify, 0.2)) == [(main.pid, "STOPPING=1")]
+            with open(undone) as text:
+                assert text.read() == "wgl\n"
+            assert gone(pair.left, "wgl") and processes() == []
 
 
 def test_an_interface_moved_to_another_namespace_keeps_its_sockets_where_they_were_born():

@@ -2,10 +2,11 @@
 """wg(8) of Debian's wireguard-tools against our socket, in every form (peers.md 4)."""
 import base64
 import os
+import re
 import socket
 
 import harness
-from harness import HATSD, Keys, World, command, until
+from harness import HATSD, Keys, Pair, World, command, until, wg_quick_file
 
 
 class Bare:
@@ -122,6 +123,43 @@ def test_a_busy_port_is_address_in_use_and_the_old_port_stays():
         assert done.returncode != 0 and "Address already in use" in done.stderr, done.stderr
         assert bare.wg("show", "wgb", "listen-port").stdout.strip() == "6000"
         taken.terminate()
+
+
+def test_a_port_below_1024_can_be_set_later_on_a_daemon_that_has_dropped_its_rights():
+    for hooks in ("", "PostUp = true\n"):  # with hooks, a parent keeps root's rights and the sockets are its child's
+        with World() as world:
+            pair = Pair(world, interface_lines=f"Table = off\n{hooks}")
+            pair.check_both_ways(1)
+            pair.left.run("wg set wgl listen-port 443")
+            assert pair.left.out("wg show wgl listen-port") == "443"
+            ports = pair.left.out("ss -Hnulp")
+            assert ":443 " in ports and ":51821 " not in ports, ports
+            owner = re.search(r":443 .*pid=(\d+)", ports).group(1)
+            with open(f"/proc/{owner}/status") as status:
+                rights = int(re.search(r"CapEff:\s*(\w+)", status.read()).group(1), 16)
+            assert rights == 1 << 12 | 1 << 10, f"NET_ADMIN and NET_BIND_SERVICE alone: {rights:x}"
+            pair.right.run(["wg", "set", "wgr", "peer", pair.left_keys.public, "endpoint", "192.0.2.1:443"])
+            pair.right.ping("10.9.0.1", 2)
+            pair.left.run("ip link set wgl down")
+            until(lambda: ":443 " not in pair.left.out("ss -Hnul"), what="sockets closed")
+            pair.left.run("ip link set wgl up")
+            until(lambda: ":443 " in pair.left.out("ss -Hnul"), what="bound again")
+
+
+def test_a_port_below_1024_without_the_right_to_it_is_refused_and_the_old_port_stays():
+    with World() as world:
+        pair = Pair(world, start=False)
+        without = ["setpriv", "--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service"]
+        pair.left.run([*without, HATSD, "up", pair.left_file])
+        pair.right.hatsd("up", pair.right_file)
+        done = pair.left.run("wg set wgl listen-port 443", check=False)
+        assert done.returncode == 1 and done.stderr.startswith("Unable to modify interface"), done
+        assert pair.left.out("wg show wgl listen-port") == "51821"
+        pair.check_both_ways(1)
+        low = world.file("low.conf", wg_quick_file(Keys(), "10.8.0.1/24", 443, Keys()))
+        done = pair.left.run([*without, HATSD, "up", low], check=False)
+        assert done.returncode == 1 and "low.conf:3: ListenPort: " in done.stderr, done.stderr
+        assert "need CAP_NET_BIND_SERVICE" in done.stderr, done.stderr
 
 
 def test_errors_have_the_sign_that_wg_expects():

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The daemon itself: descriptors that others hand to it, several workers, and what sanitizers say of it."""
+import base64
 import fcntl
 import json
 import os
@@ -79,6 +80,60 @@ def test_a_wg_socket_given_by_its_descriptor_is_served():
         assert pair.right_keys.public in pair.left.out("wg show wgt")
         os.remove(path)
         until(lambda: "wgt" not in pair.left.out("ip -br link"), what="it ends with its socket")
+
+
+def talk(line, text):
+    """One operation over a connection that stays: the answer up to its blank line."""
+    line.settimeout(5)
+    line.sendall(text.encode())
+    answer = b""
+    while not answer.endswith(b"\n\n"):
+        data = line.recv(65536)
+        assert data, f"closed after {answer}"
+        answer += data
+    return answer.decode()
+
+
+def test_a_connected_stream_given_by_its_descriptor_is_served_and_the_interface_outlives_it():
+    with World() as world:
+        pair = Pair(world, start=False)
+        pair.right.hatsd("up", pair.right_file)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        code, said = start_with(pair.left, "wgt", {"WG_UAPI_FD": str(theirs.fileno())}, [theirs.fileno()])
+        theirs.close()
+        assert code == 0, said
+        private, public = (base64.b64decode(key).hex() for key in (pair.left_keys.private, pair.right_keys.public))
+        assert talk(ours, f"set=1\nprivate_key={private}\nlisten_port=51821\npublic_key={public}\n"
+                    "endpoint=192.0.2.2:51822\nallowed_ip=0.0.0.0/0\nallowed_ip=::/0\n\n") == "errno=0\n\n"
+        pair.left.sh("ip address add 10.9.0.1/24 dev wgt; ip address add fd09::1/64 dev wgt; ip link set wgt up")
+        pair.check_both_ways(1)
+        told = talk(ours, "get=1\n\n")
+        assert f"public_key={public}\n" in told and "listen_port=51821\n" in told and told.endswith("errno=0\n\n"), told
+        ours.close()
+        pair.check_both_ways(1)
+        pair.left.hatsd("down", "wgt")
+        assert "wgt" not in pair.left.out("ip -br link")
+
+
+def test_a_wg_socket_that_nobody_can_speak_through_is_refused_with_what_is_wrong_with_it():
+    with World() as world:
+        host = world.host("solo")
+        os.makedirs("/run/wireguard", exist_ok=True)
+        file, bound = open(world.path("file"), "w"), socket.socket(socket.AF_UNIX)
+        bound.bind("/run/wireguard/wgx.sock")
+        tcp = socket.socket()
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen()
+        pairs = [socket.socketpair(socket.AF_UNIX, kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_SEQPACKET)]
+        for given, what in ((file, "is not a Unix socket"), (tcp, "is not a Unix socket"),
+                            (pairs[0][0], "but not a stream"), (pairs[1][0], "but not a stream"),
+                            (socket.socket(socket.AF_UNIX), "neither listens nor is connected"),
+                            (bound, "neither listens nor is connected")):
+            code, said = start_with(host, "wgx", {"WG_UAPI_FD": str(given.fileno())}, [given.fileno()])
+            assert code == 1 and f"WG_UAPI_FD: descriptor {given.fileno()} is" in said and what in said, (given, code, said)
+            assert "wgx" not in host.out("ip -br link"), given
+        code, said = start_with(host, "wgx", {"WG_UAPI_FD": "999"}, [])
+        assert code == 2 and "WG_UAPI_FD: '999' is not an open descriptor" in said, (code, said)
 
 
 def test_both_descriptors_together_and_what_is_none_is_refused():

@@ -30,6 +30,13 @@ std::string zone_name(uint32_t index) {
   return if_indextoname(index, name.data()) != nullptr ? name.data() : std::to_string(index);
 }
 
+/// A number that getsockopt tells of a socket; -1 if it is none.
+int option_of(int fd, int option) {
+  int value = 0;
+  socklen_t size = sizeof value;
+  return getsockopt(fd, SOL_SOCKET, option, &value, &size) == 0 ? value : -1;
+}
+
 void wipe_text(std::string& text) {
   crypto::wipe({reinterpret_cast<uint8_t*>(text.data()), text.size()});
   text.clear();
@@ -112,23 +119,25 @@ AppResult<std::unique_ptr<UapiServer>> UapiServer::open(boost::asio::io_context&
 AppResult<std::unique_ptr<UapiServer>> UapiServer::adopt(boost::asio::io_context& io, int fd,
                                                          UapiTarget& target, Removed removed) {
   std::unique_ptr<UapiServer> server(new UapiServer(io, target));
-  int listening = 0, domain = 0;
-  socklen_t size = sizeof listening;
-  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0 || domain != AF_UNIX ||
-      getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0) {
-    return fail("WG_UAPI_FD: descriptor " + std::to_string(fd) + " is not a Unix socket");
-  }
-  if (listening == 0) {
+  const std::string which = "WG_UAPI_FD: descriptor " + std::to_string(fd) + " is ";
+  if (option_of(fd, SO_DOMAIN) != AF_UNIX) return fail(which + "not a Unix socket");
+  if (option_of(fd, SO_TYPE) != SOCK_STREAM) return fail(which + "a Unix socket, but not a stream");
+  sockaddr_un address{};
+  socklen_t size = sizeof address;
+  if (option_of(fd, SO_ACCEPTCONN) != 1) {
+    if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+      return fail(which + "a Unix socket that neither listens nor is connected");
+    }
     server->start_session(Protocol::socket(io, Protocol(), fd));
     return server;
   }
   ListeningSocket socket;
   socket.fd = transport::UniqueFd(fd);
-  sockaddr_un address{};
-  size = sizeof address;
   if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0 &&
       size > offsetof(sockaddr_un, sun_path)) {
-    if (const auto file = SocketFile::at(address.sun_path)) socket.file = *file;
+    // The longest path there is has no NUL at its end.
+    const std::string path(address.sun_path, strnlen(address.sun_path, sizeof address.sun_path));
+    if (const auto file = SocketFile::at(path)) socket.file = *file;
   }
   if (auto done = server->listen(std::move(socket), std::move(removed)); !done)
     return std::unexpected(done.error());

@@ -1,6 +1,5 @@
 #include "tools/hatsd-user/quick/undo_record.hpp"
 
-#include <dirent.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,6 +25,7 @@ namespace {
 using nlohmann::json;
 
 constexpr int kRecordVersion = 1;
+constexpr std::string_view kSuffix = ".undo";
 /// Beside errnos: others may write to the folder.
 constexpr int kNotOursAlone = -1;
 /// Field of /proc/PID/stat, counted after the command's closing parenthesis: start time (proc(5), field 22).
@@ -121,7 +121,28 @@ UndoItem item_from_json(const json& in) {
 }
 
 std::string record_path(const std::string& directory, const std::string& interface, uint64_t inode) {
-  return directory + "/" + interface + "-" + std::to_string(inode) + ".undo";
+  return directory + "/" + interface + "-" + std::to_string(inode) + std::string(kSuffix);
+}
+
+struct RecordName {
+  std::string interface;
+  uint64_t inode = 0;  // of its network namespace
+};
+
+/// The records of all network namespaces that share the folder, by what record_path() calls them.
+std::vector<RecordName> record_names(const std::string& directory) {
+  std::vector<RecordName> out;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string file = entry->path().filename().string();
+    const size_t dash = file.rfind('-');
+    if (dash == std::string::npos) continue;
+    RecordName name{.interface = file.substr(0, dash)};
+    const auto [rest, fault] = std::from_chars(&file[dash + 1], file.data() + file.size(), name.inode);
+    if (fault == std::errc() && std::string_view(rest) == kSuffix) out.push_back(std::move(name));
+  }
+  return out;
 }
 
 }  // namespace
@@ -201,16 +222,11 @@ bool UndoRecord::same_namespace() const {
 
 std::vector<UndoRecord> UndoRecord::of_this_namespace(const std::string& directory) {
   std::vector<UndoRecord> out;
-  DIR* folder = opendir(directory.c_str());
-  if (folder == nullptr) return out;
-  const std::string suffix = "-" + std::to_string(namespace_inode()) + ".undo";
-  while (const dirent* entry = readdir(folder)) {  // NOLINT(concurrency-mt-unsafe): this stream is ours alone
-    const std::string name = static_cast<const char*>(entry->d_name);
-    if (!name.ends_with(suffix)) continue;
-    auto record = load(directory, name.substr(0, name.size() - suffix.size()));
+  for (const RecordName& name : record_names(directory)) {
+    if (name.inode != namespace_inode()) continue;
+    auto record = load(directory, name.interface);
     if (record && *record && (*record)->same_namespace()) out.push_back(std::move(**record));
   }
-  closedir(folder);
   return out;
 }
 
@@ -225,17 +241,11 @@ std::vector<std::string> UndoRecord::left_behind(const std::string& directory) {
 
 std::vector<uint64_t> UndoRecord::elsewhere(const std::string& directory, const std::string& interface) {
   std::vector<uint64_t> out;
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
-       entry.increment(error)) {
-    const std::string file = entry->path().filename().string();
-    const std::string number = file.starts_with(interface + "-") ? file.substr(interface.size() + 1) : "";
-    uint64_t inode = 0;
-    const auto [rest, fault] = std::from_chars(number.data(), number.data() + number.size(), inode);
-    if (fault != std::errc() || std::string_view(rest) != ".undo" || inode == namespace_inode()) continue;
+  for (const RecordName& name : record_names(directory)) {
+    if (name.interface != interface || name.inode == namespace_inode()) continue;
     UndoRecord record(directory, interface, "");
-    const auto text = read_whole_file(entry->path());
-    if (text && record.from_json(*text) && !record.owner_alive()) out.push_back(inode);
+    const auto text = read_whole_file(record_path(directory, interface, name.inode));
+    if (text && record.from_json(*text) && !record.owner_alive()) out.push_back(name.inode);
   }
   return out;
 }
